@@ -190,7 +190,7 @@ def convert_options(
     ] = None,
     split_seed: Annotated[int | None, _convert_option(help="Seed of the split.")] = None,
     workers: Annotated[
-        int, _convert_option(min=1, help="Processes that convert; they read files, too.")
+        int, _convert_option(min=1, max=256, help="Processes that convert; they read files, too.")
     ] = 1,
 ) -> dict[str, Any]:
     """Return the arguments of `Convert` that the options describe."""

@@ -131,7 +131,7 @@ class Convert(CheckedArguments, RunnableSerializable[Iterable[ChatSession], Exam
     max_cost_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     max_tokens: int | None = Field(default=None, ge=0)
     prices: Prices | None = None
-    workers: int = Field(default=1, ge=1)
+    workers: int = Field(default=1, ge=1, le=256)
 
     @model_validator(mode="after")
     def _check_method(self) -> Self:

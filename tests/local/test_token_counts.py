@@ -14,10 +14,10 @@ from langchain_finetune.convert.tokens.count import Unfit
 from langchain_finetune.convert.tokens.counter import counter_of
 from langchain_finetune.convert.tokens.local import LocalCounter
 from langchain_finetune.local.base_models import resolve_base
-from langchain_finetune.local.training.__main__ import _load
 from langchain_finetune.local.training.encoding import Encoder
 from langchain_finetune.local.training.events import TrainingFailure
 from tests.local.tiny_model import example, make_tiny_model
+from tests.local.training_process import load_to_train
 
 TEXT = st.text(max_size=40)
 
@@ -25,7 +25,7 @@ TEXT = st.text(max_size=40)
 @pytest.fixture(scope="module")
 def engine():
     """The encoder as the training process makes it, with the model loaded."""
-    model, tokenizer = _load(str(resolve_base("nano")))
+    model, tokenizer = load_to_train(resolve_base("nano"))
     return Encoder.of(tokenizer, model.config, model.generation_config)
 
 

@@ -10,7 +10,8 @@ from contextlib import suppress
 import psutil
 import pytest
 
-from langchain_finetune.local.jobs.child import follow_child
+from langchain_finetune.local.jobs import warm_child
+from langchain_finetune.local.jobs.child import LostChildError, follow_child
 from langchain_finetune.local.jobs.warm_child import WarmTrainer
 
 PROGRAM = """
@@ -138,12 +139,49 @@ async def test_a_process_that_can_not_load_leaves_it_to_others(make, started, tm
     assert tries.read_text() == "x"
 
 
-async def test_a_training_ends_with_the_process_that_forked_it(make, started):
-    child, log = await started(make(), "time.sleep(99)")
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+async def test_a_training_whose_end_nobody_can_tell_is_lost(make, started, monkeypatch, how):
+    monkeypatch.setattr(warm_child, "_TOLD_S", 0.2)
+    trainer = make()
+    child, log = await started(trainer, "time.sleep(1)")
     await until(log)
-    os.kill(int(log().split()[1]), signal.SIGKILL)
-    assert await ended(child) == -signal.SIGKILL
-    await until(lambda: not psutil.pid_exists(child.pid))
+    warm = int(log().split()[1])
+    os.kill(warm, how)
+    with pytest.raises(LostChildError):
+        await ended(child)
+    await until(lambda: not psutil.pid_exists(child.pid) or how == signal.SIGSTOP)
+    # The next one has another process.
+    child, log = await started(trainer, "")
+    assert await ended(child) == 0
+    assert int(log().split()[1]) != warm
+    assert not psutil.pid_exists(warm)
+
+
+async def test_breaking_off_ends_where_the_process_is_stopped(make, started, monkeypatch):
+    monkeypatch.setattr(warm_child, "_TOLD_S", 0.2)
+    trainer = make()
+    child, log = await started(trainer, "time.sleep(99)")
+    await until(log)
+    os.kill(trainer._process.pid, signal.SIGSTOP)
+    following = asyncio.create_task(ended(child))
+    await asyncio.sleep(0.1)
+    following.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(following, 10)
+    assert psutil.Process(child.pid).status() == psutil.STATUS_ZOMBIE
+    await trainer.close()
+
+
+async def test_a_process_that_is_stopped_while_idle_gives_way(make, started, monkeypatch):
+    monkeypatch.setattr(warm_child, "FORKING_S", 0.2)
+    trainer = make()
+    child, _ = await started(trainer, "")
+    assert await ended(child) == 0
+    stopped = trainer._process.pid
+    os.kill(stopped, signal.SIGSTOP)
+    child, _ = await started(trainer, "")
+    assert await ended(child) == 0
+    assert not psutil.pid_exists(stopped)
 
 
 @pytest.mark.parametrize("turns", [*range(8), 200])

@@ -274,11 +274,16 @@ def zebulon(tmp_path):
     return path
 
 
+@pytest.fixture
 def children():
-    return psutil.Process().children(recursive=True)
+    """Tells which processes this one has started since; other tests may have engines."""
+    before = set(psutil.Process().children(recursive=True))
+    return lambda: [
+        each for each in psutil.Process().children(recursive=True) if each not in before
+    ]
 
 
-def test_an_error_names_its_chat_as_with_one_worker(zebulon):
+def test_an_error_names_its_chat_as_with_one_worker(children, zebulon):
     texts = []
     for workers in (1, 2):
         with pytest.raises(ConvertError) as caught:
@@ -320,7 +325,7 @@ def test_what_a_killed_worker_did_is_done_again(zebulon, tmp_path, monkeypatch):
     ("function", "how"),
     [(worker_functions.deadly, "signal 9"), (worker_functions.crashing, "exit code 3")],
 )
-def test_rows_that_kill_each_worker_are_named(zebulon, function, how):
+def test_rows_that_kill_each_worker_are_named(children, zebulon, function, how):
     with pytest.raises(ConvertError) as caught:
         list(Convert(redact=function, workers=2).invoke(RunFileChatLoader(zebulon)))
     told = str(caught.value)
@@ -349,7 +354,7 @@ def local_function(text):
         (__import__("functools").partial(max, open(os.devnull)), "holds an object"),  # noqa: PTH123, SIM115
     ],
 )
-def test_functions_that_workers_can_not_import_are_refused(zebulon, function, sentence):
+def test_functions_that_workers_can_not_import_are_refused(children, zebulon, function, sentence):
     with pytest.raises(ConvertError, match=sentence):
         list(Convert(redact=function, workers=2).invoke(RunFileChatLoader(zebulon)))
     assert children() == []
@@ -396,7 +401,7 @@ def test_there_is_at_least_one_worker():
         Convert(workers=0)
 
 
-def test_who_stops_reading_leaves_no_process_and_no_text(zebulon, tmp_path, monkeypatch):
+def test_who_stops_reading_leaves_no_process_and_no_text(children, zebulon, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     rows = iter(Convert(redact=worker_functions.slow, workers=2).invoke(RunFileChatLoader(zebulon)))
     next(rows)

@@ -32,6 +32,10 @@ LONGEST_LINE = 2**20
 """Bytes of a line of its reports."""
 
 
+class LostChildError(Exception):
+    """A training process has ended, and nobody can tell how."""
+
+
 class Child(Protocol):
     """A process of a session of its own, as asyncio's `Process` has it."""
 
@@ -80,6 +84,9 @@ async def follow_child(
     When `stop` is set, the process is asked to save its state and to end; one that is to end at
     once has `grace_s` for that. The result is its exit status, negative for the signal that killed
     it.
+
+    Raises:
+        LostChildError: How it has ended is not known.
     """
     asking = asyncio.create_task(_ask_to_stop(process, stop))
     try:
@@ -110,11 +117,12 @@ async def _end(process: Child, grace_s: float) -> None:
     process.stdin.close()
     if process.returncode is None:
         _signal_group(process, signal.SIGTERM)
-        with suppress(TimeoutError):
+        with suppress(TimeoutError, LostChildError):
             await asyncio.wait_for(process.wait(), grace_s)
     # Helpers of the trainer may have outlived it.
     _signal_group(process, signal.SIGKILL)
-    await process.wait()
+    with suppress(LostChildError):
+        await process.wait()
 
 
 def _signal_group(process: Child, number: signal.Signals) -> None:

@@ -23,6 +23,7 @@ from langchain_finetune.local.jobs.child import (
     HOST_GRACE_S,
     TRAINER,
     Child,
+    LostChildError,
     follow_child,
     start_child,
 )
@@ -135,7 +136,11 @@ class Training:
 
             grace_s = HOST_GRACE_S if job.host else GRACE_S
             child = await self._child(spec, path, log)
-            status = await follow_child(child, take, stop, grace_s=grace_s)
+            try:
+                status = await follow_child(child, take, stop, grace_s=grace_s)
+            except LostChildError:
+                self._journal.note(job, "The training process was lost; again.", level="warn")
+                return True
             if follower.done and output.is_dir():
                 await asyncio.to_thread(flush_tree, output)
             # There is no await from here on, so the job can't be cancelled half-way.

@@ -14,11 +14,22 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from langchain_finetune.local.jobs.child import LONGEST_LINE, Child, environment
+from langchain_finetune.local.jobs.child import (
+    LONGEST_LINE,
+    Child,
+    LostChildError,
+    environment,
+)
 from langchain_finetune.local.training.spec import Spec
 
 _COMMAND = (sys.executable, "-m", "langchain_finetune.local.training.warm")
 _LONGEST_ANSWER = 64
+
+LOADING_S, FORKING_S = 120.0, 10.0
+"""How long it may take to load the libraries, and to fork once it has them."""
+
+_TOLD_S = 2.0
+"""How long the end of a training may take to be told."""
 
 
 def can_be_forked(spec: Spec) -> bool:
@@ -43,12 +54,16 @@ class WarmTrainer:
         self._process: asyncio.subprocess.Process | None = None
         self._socket: socket.socket | None = None
         self._fails = False
+        self._last: _Forked | None = None
 
     async def start(self, spec: Path, log: Path) -> Child | None:
         """Start the training of a specification; None if it has to be started in another way.
 
         What it writes to stderr goes to `log`.
         """
+        if self._last and self._last.returncode is None:
+            # Its end was not told.
+            await self.close()
         # The process may have ended just now, since it was idle for so long.
         for _ in range(2):
             child = None
@@ -63,12 +78,15 @@ class WarmTrainer:
 
     async def close(self) -> None:
         """End the process; a training that it has forked ends when nobody follows it."""
-        if self._socket:
-            self._socket.close()
         if self._process:
             with suppress(ProcessLookupError):
                 self._process.kill()
             await self._process.wait()
+        if self._last and not self._last.status.done():
+            # It reads the socket, whose other end is closed by now.
+            await asyncio.wait([self._last.status], timeout=_TOLD_S)
+        if self._socket:
+            self._socket.close()
         self._process = self._socket = None
 
     async def _fork(self, spec: Path, log: Path) -> Child | None:
@@ -87,10 +105,11 @@ class WarmTrainer:
                     await loop.connect_read_pipe(
                         lambda: asyncio.StreamReaderProtocol(stdout), os.fdopen(reports, "rb")
                     )
-                    with suppress(OSError):
+                    with suppress(OSError, TimeoutError):
                         streams = (its_stdin.fileno(), its_stdout, stderr.fileno())
                         socket.send_fds(engine, [os.fsencode(spec)], streams)
-                        answer = await loop.sock_recv(engine, _LONGEST_ANSWER)
+                        async with asyncio.timeout(LOADING_S if is_new else FORKING_S):
+                            answer = await loop.sock_recv(engine, _LONGEST_ANSWER)
             finally:
                 # A training that was forked all the same ends by this.
                 if not answer:
@@ -102,7 +121,8 @@ class WarmTrainer:
             self._fails = is_new
             return None
         pid = int(answer.split()[1])
-        return _Forked(pid, stdout, stdin, asyncio.create_task(_status(engine, pid)))
+        self._last = _Forked(pid, stdout, stdin, asyncio.create_task(_status(engine, pid)))
+        return self._last
 
     async def _load(self) -> socket.socket:
         here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -129,17 +149,26 @@ class _Forked:
     pid: int
     stdout: asyncio.StreamReader
     stdin: asyncio.StreamWriter
-    status: asyncio.Task[int]
+    status: asyncio.Task[int | None]
 
     @property
     def returncode(self) -> int | None:
         return self.status.result() if self.status.done() else None
 
     async def wait(self) -> int:
-        return await asyncio.shield(self.status)
+        has_ended = False
+        while not self.status.done():
+            await asyncio.wait([self.status], timeout=_TOLD_S)
+            if has_ended and not self.status.done():
+                raise LostChildError  # Whoever has to tell is stopped.
+            has_ended = _has_ended(self.pid)
+        status = self.status.result()
+        if status is None:
+            raise LostChildError
+        return status
 
 
-async def _status(engine: socket.socket, pid: int) -> int:
+async def _status(engine: socket.socket, pid: int) -> int | None:
     """Wait for a training's end; return its exit status, negative for a signal's number."""
     try:
         answer = await asyncio.get_running_loop().sock_recv(engine, _LONGEST_ANSWER)
@@ -150,4 +179,12 @@ async def _status(engine: socket.socket, pid: int) -> int:
     # Nobody would tell when it ends.
     with suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)
-    return -signal.SIGKILL
+    return None
+
+
+def _has_ended(pid: int) -> bool:
+    try:
+        # After the name of the program, in parentheses, which may hold anything.
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2][:1] in b"ZX"
+    except OSError:
+        return True

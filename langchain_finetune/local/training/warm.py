@@ -8,6 +8,7 @@ second alone, where a forked process can't use the machine's GPUs. It trains not
 it keeps its size, and each training finds it as fresh as any other.
 """
 
+import ctypes
 import gc
 import importlib
 import os
@@ -24,6 +25,9 @@ from langchain_finetune.local.training.__main__ import set_environment
 IDLE_S = 300.0
 """How long it waits for a job before it ends, and gives its memory (0.6 GB) back."""
 
+_PR_SET_PDEATHSIG = 1
+"""Of `prctl`: the signal that this process gets when the thread that started it ends."""
+
 _LIBRARIES = (
     "langchain_finetune.local.training.export",
     "langchain_finetune.local.training.fit",
@@ -35,6 +39,8 @@ def main() -> int:
     """Load the libraries and serve one engine; return the exit status of this process."""
     # Ctrl-C in a terminal reaches all of its processes; the engine ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Also while the libraries are loaded, which takes seconds.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     set_environment(offline=True)
     # The other way to look for GPUs keeps forked processes from using them.
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
