@@ -180,9 +180,12 @@ def test_the_report_lies_beside_and_holds_no_text(tmp_path):
     assert "Question" not in text + (made.folder / "report.html").read_text()
 
 
-@pytest.mark.parametrize("count", [0, 9])
-def test_too_few_examples_are_an_error_that_leaves_nothing(tmp_path, count):
-    with pytest.raises(ConvertError, match="at least 10 are needed"):
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [(0, "no training example"), (1, "1 training example"), (9, "9 training examples")],
+)
+def test_too_few_examples_are_an_error_that_leaves_nothing(tmp_path, count, told):
+    with pytest.raises(ConvertError, match=f"gives {told}; at least 10 are needed"):
         spooled(tmp_path, count)
     assert list(tmp_path.iterdir()) == []
 
