@@ -19,6 +19,7 @@ from langchain_finetune.convert.examples import Examples
 from langchain_finetune.convert.jsonl import JsonlWriter, WrittenFile
 from langchain_finetune.convert.progress import TellConversion, observed
 from langchain_finetune.convert.report.conversion_report import ConversionReport
+from langchain_finetune.convert.report.remedies import remedy
 from langchain_finetune.convert.report.statistics import Tally
 from langchain_finetune.convert.rows import Row, Target
 from langchain_finetune.convert.split import PARTS
@@ -226,6 +227,8 @@ def _check_parts(examples: Examples, files: dict[str, WrittenFile], rules: Profi
                 parts.append(f"{count:,} more {was} kept for {part} (Convert's split).")
         left_out = summary(examples.rejected)
         parts.append(f"Left out: {left_out}." if left_out else "Nothing was left out.")
+        judged = {"no_pair", "no_thumb"} & examples.rejected_by_reason().keys()
+        parts += map(remedy, judged)  # A method has one of them.
         parts.append("Select more chats.")
         raise ConvertError(" ".join(parts))
     for part, count in kept.items():

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ from langchain_finetune import (
     ConvertError,
     FineTune,
     RunFileChatLoader,
+    RunQuery,
     Split,
 )
 from langchain_finetune.checks import OPENAI
@@ -195,6 +197,18 @@ def test_the_error_says_what_was_left_out_and_kept_apart(tmp_path):
     examples = Convert(split=Split(test=0.9)).invoke([*chats(20), *unanswered])
     with pytest.raises(ConvertError, match=r"\d+ more were kept for test.*3 no_assistant_message"):
         spool(examples, tmp_path, target=Target())
+
+
+@pytest.mark.parametrize("method", ["preference", "unpaired_preference"])
+def test_without_scores_the_error_says_how_to_give_them(tmp_path, method):
+    with pytest.raises(ConvertError) as refused:
+        spool(Convert(method=method).invoke(chats(12)), tmp_path, target=Target())
+    told = str(refused.value)
+    query = RunQuery.model_validate_json(
+        re.search(r"--query and a file such as (\{.*\});", told)[1]
+    )
+    assert query.feedback[0].use_score
+    assert 'RunFileChatLoader(path, score="user_score")' in told
 
 
 @pytest.mark.parametrize("part", ["validation", "test"])
