@@ -22,7 +22,7 @@ from tenacity.stop import stop_when_event_set
 from tenacity.wait import wait_exponential
 
 from langchain_finetune.errors import FineTuningError, LoadError
-from langchain_finetune.home import RunningEngine, home_path
+from langchain_finetune.home import KEY_VARIABLE, RunningEngine, home_path
 from langchain_finetune.tolerant_json import loads
 
 ATTEMPTS = 5
@@ -149,10 +149,11 @@ def _own_store(address: str) -> str:
         home = home_path()
         running = RunningEngine.read(home)
         if running and running.url.rstrip("/") != address.rstrip("/"):
+            file = home / "api_key"
             return (
                 " To read what the embedded engine recorded, set"
                 f" LANGSMITH_ENDPOINT={running.url} and LANGSMITH_API_KEY to its key, which is in"
-                f" {home / 'api_key'}."
+                f" {file if file.exists() else KEY_VARIABLE}."
             )
     return ""
 

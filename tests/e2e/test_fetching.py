@@ -162,9 +162,11 @@ def test_where_nothing_answers_an_engine_that_runs_is_named_with_its_key_file(
         client = Client(api_url=url, api_key="k", retry_config=Retry(0), auto_batch_tracing=False)
         with pytest.raises(LoadError, match="can't be reached") as refused:
             numbers(client)
+        assert "lcft-key" not in str(refused.value)
         return re.search(told, str(refused.value)) is not None
 
     RunningEngine(engine, os.getpid(), "1").write(tmp_path)
+    (tmp_path / "api_key").write_text("lcft-key")
     assert not asked(elsewhere)  # It was killed: nobody has its lock.
     with FileLock(tmp_path / "engine.lock", mode=0o600):
         assert asked(elsewhere)
