@@ -13,6 +13,7 @@ from langchain_finetune.cli.output import AsJson, console, print_json, print_lin
 from langchain_finetune.cli.recording_options import RecordingOptions, recording_options
 from langchain_finetune.cli.rescue import EngineOfAccount
 from langchain_finetune.display.terminal import plain
+from langchain_finetune.display.text import counted
 from langchain_finetune.migration.estimate import RecordingEstimate
 from langchain_finetune.migration.prices import dollars
 from langchain_finetune.migration.progress import MigrationProgress
@@ -123,7 +124,8 @@ def _report(made: ModelRecording) -> None:
     found = made.manifest
     counts = ", ".join(f"{count} {name}" for name, count in found.outcomes.items() if count)
     cost = "" if found.usd is None else f" for {dollars(found.usd)}"
-    print_line(f"{found.prompts} prompts ({found.held_out} held out), answers: {counts}{cost}.")
+    prompts = counted(found.prompts, "prompt")
+    print_line(f"{prompts} ({found.held_out:,} held out), answers: {counts}{cost}.")
     for code, count in found.failures.items():
         print_line(f"  {count} refused: {code}")
     if found.outcomes.get("unknown"):

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from langchain_finetune.display.text import counted
 from langchain_finetune.migration.estimate import RecordingEstimate
 from langchain_finetune.migration.prices import InferencePrice, dollars
 from langchain_finetune.migration.sources import recent_runs
@@ -49,8 +50,8 @@ class RecordingOptions:
         )
         console.print(f"{estimate} {bound}", soft_wrap=True)
         if estimate.unknown:
-            told = f"{estimate.unknown} answers may have been paid for and were not received."
-            console.print(told, soft_wrap=True)
+            told = counted(estimate.unknown, "answer")
+            console.print(f"{told} may have been paid for, but not received.", soft_wrap=True)
         return self.yes or typer.confirm("Ask for these answers?", err=True)
 
 

@@ -18,6 +18,7 @@ from langchain_finetune.cli.output import (
     print_rows,
 )
 from langchain_finetune.display.terminal import plain
+from langchain_finetune.display.text import counted
 from langchain_finetune.errors import EngineError
 from langchain_finetune.migration.archive import RescueManifest
 from langchain_finetune.migration.folders import MANIFEST
@@ -63,7 +64,8 @@ def inventory(
     if found.counted_in:
         print_line(f"Calls are LLM runs of the last {days} days in {found.counted_in}.")
     if left_out := len(found.models) - len(called):
-        print_line(f"{left_out} models of checkpoints without known calls: --json lists them.")
+        models = counted(left_out, "model")
+        print_line(f"{models} of checkpoints without known calls: --json lists the rest.")
     _note(found.notes)
 
 
@@ -134,11 +136,14 @@ def _row(model: TunedModel, days: int) -> dict[str, str | int | None]:
 
 def _report(found: RescueManifest, out: Path) -> None:
     for name, model in found.models.items():
-        print_line(f"{name}: {len(model.files)} files, {model.completions} chat completions")
+        files = counted(len(model.files), "file")
+        print_line(f"{name}: {files}, {counted(model.completions, 'chat completion')}")
         for item in model.missing:
             what = f"{item.what} {item.id or ''}".strip()
             print_line(f"  {item.state} since {item.since:%Y-%m-%d %H:%M}: {what} ({item.reason})")
-    print_line(f"{len(found.models)} models are in {out}; {out / MANIFEST} lists what is there.")
+    are = "is" if len(found.models) == 1 else "are"
+    models = counted(len(found.models), "model")
+    print_line(f"{models} {are} in {out}; {out / MANIFEST} lists what is there.")
     _note(found.notes)
 
 

@@ -10,6 +10,7 @@ from langchain_finetune.checks import CHECKS, OPENAI, Finding, Profile, errors_o
 from langchain_finetune.checks.finding import FIXED_WARNINGS
 from langchain_finetune.checks.fixes import fix_example
 from langchain_finetune.convert.rows import Outcome, Row, line_of
+from langchain_finetune.display.text import counted
 from langchain_finetune.errors import ConvertError
 from langchain_finetune.methods import LineKind
 from langchain_finetune.sessions import NOT_LOST, Sessions
@@ -81,6 +82,7 @@ def strict_rows(
         listed = [f"- {skip.id}: {skip.reason} ({skip.code})" for skip in lost[:_LISTED]]
         if len(lost) > _LISTED:
             listed.append(f"- and {len(lost) - _LISTED} more")
-        first = f"{len(lost)} chats make no training example ({reasons})."
+        make = "makes" if len(lost) == 1 else "make"
+        first = f"{counted(len(lost), 'chat')} {make} no training example ({reasons})."
         advice = "Fix them, exclude them from the selection, or set strict=False."
         raise ConvertError("\n".join([first, *listed, advice]), rejected=lost)

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from langchain_finetune.convert.rows import Row, Target
+from langchain_finetune.display.text import counted
 from langchain_finetune.engines import all_engines, engine_of
 from langchain_finetune.engines.prices import Price
 from langchain_finetune.errors import BudgetError
@@ -216,8 +217,8 @@ def within_budget(rows: Iterator[Row], budget: Budget, target: Target) -> Iterat
 def _sum(made: Estimate) -> str:
     about = "about " if made.tokens_are_estimated else ""
     how = " (estimated from bytes)" if made.tokens_are_estimated else ""
-    epochs = "epoch" if made.n_epochs == 1 else "epochs"
     return (
         f"{about}{made.trained_tokens:,} trained tokens: {made.tokens:,} tokens{how} in "
-        f"{made.examples:,} examples x {made.n_epochs} {epochs} ({made.epochs_basis})"
+        f"{counted(made.examples, 'example')} x {counted(made.n_epochs, 'epoch')} "
+        f"({made.epochs_basis})"
     )

@@ -12,6 +12,8 @@ from statistics import NormalDist
 
 from pydantic import BaseModel, ConfigDict
 
+from langchain_finetune.display.text import counted
+
 POWER = 0.8
 """Probability with which the number of cases shows what is true: the usual convention."""
 
@@ -114,7 +116,9 @@ class EvaluationPower(BaseModel):
     cases_for_swap: int
 
     def __str__(self) -> str:
-        where = "" if self.groups in {None, self.cases} else f" in {self.groups:,} conversations"
+        where = counted(self.cases, "case")
+        if self.groups is not None and self.groups != self.cases:
+            where += f" in {counted(self.groups, 'conversation')}"
         gain = (
             "too few to show any gain"
             if self.gain is None
@@ -122,10 +126,10 @@ class EvaluationPower(BaseModel):
         )
         swap = f"that a swap loses at most {100 * MARGIN:.0f} points"
         if self.loss is not None and self.loss <= MARGIN:
-            return f"{self.cases:,} cases{where}, {gain}, and {swap}"
+            return f"{where}, {gain}, and {swap}"
         needed = f"{no_loss_cases(MARGIN)} cases if no answer is worse, and about "
         needed += f"{self.cases_for_swap:,} if {100 * DIFFERING:.0f} of 100 differ"
-        return f"{self.cases:,} cases{where}, {gain}; to show {swap} takes {needed}"
+        return f"{where}, {gain}; to show {swap} takes {needed}"
 
 
 def power_of(cases: int, groups: int | None = None) -> EvaluationPower:

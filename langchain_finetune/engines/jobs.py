@@ -96,6 +96,7 @@ class JobProgress:
         data: Metrics of the event, such as `{"step": 10, "train_loss": 0.4}`.
         event_id: Id of the event. A process that is killed while reporting an event reports it
             again after a restart, with the same id.
+        level: Level of the event: `info`, `warn` or `error`.
     """
 
     job_id: str
@@ -103,6 +104,7 @@ class JobProgress:
     message: str | None = None
     data: dict[str, Any] = field(default_factory=dict)
     event_id: str | None = None
+    level: str = "info"
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from langsmith.schemas import Dataset, Example
 
 from langchain_finetune.content import mapping
 from langchain_finetune.convert.examples import Examples
+from langchain_finetune.display.text import counted
 from langchain_finetune.errors import CompareError, LoadError
 from langchain_finetune.evaluation.answers import parsed, view
 from langchain_finetune.evaluation.case_datasets import engine_page, ensure_cases, read_cases
@@ -152,9 +153,10 @@ def make_plan(
     kept = {str(each.id): each for each in examples if str(each.id) not in out}
     check_left(kept, len(refused), model)
     if repeated := repeated_requests(kept.values()):
+        repeat = "repeats" if repeated == 1 else "repeat"
         notes.append(
-            f"{repeated} cases repeat the request of another one. Conversations that consist of "
-            "the same requests count as one."
+            f"{counted(repeated, 'case')} {repeat} the request of another one. Conversations that "
+            "consist of the same requests count as one."
         )
     chosen = list(evaluators) if evaluators is not None else default_evaluators(examples)
     if not chosen:
@@ -163,6 +165,7 @@ def make_plan(
             "built-in ones could compare with."
         )
     if app.chain is None and _lack_their_format(kept.values()):
+        repeat = "repeats" if repeated == 1 else "repeat"
         notes.append(
             "The recorded answers are JSON, but the response format of the requests is not known: "
             "without a chain, both models were asked without it."
@@ -364,9 +367,9 @@ def _notes(plan: ComparisonPlan, answers: Sequence[Answers]) -> list[str]:
     for side, each in zip(plan.sides, answers, strict=True):
         given, told = _all(each), f"{plan.name_of(side)} ({side.side})"
         if errors := Counter(answer.error for answer in given if answer.error):
-            counted = "count as 0" if side.side == "new" else "have no score"
+            treated = "count as 0" if side.side == "new" else "have no score"
             notes.append(
-                f"{told}: {errors.total()} of {len(given)} answers failed and {counted}: "
+                f"{told}: {errors.total()} of {len(given)} answers failed and {treated}: "
                 f"{_counts(errors)}."
             )
         if unseen := sum(answer.unseen_calls for answer in given):

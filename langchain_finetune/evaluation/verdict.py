@@ -26,6 +26,7 @@ from math import isfinite
 from typing import Literal
 
 from langchain_finetune.convert.power import MARGIN, cases_needed
+from langchain_finetune.display.text import counted
 from langchain_finetune.errors import FineTuningError, InvalidArgumentError
 from langchain_finetune.evaluation.result import (
     ComparedCase,
@@ -257,13 +258,13 @@ def _outcome(
         return told("too_few", "no case has a score of both models.")
     sample, worst, alpha = scores.sample(), scores.worst_sample(), 1 - confidence
     left_out = scores.cases - worst.cases
-    where = f"{sample.cases:,} cases"
+    where = counted(sample.cases, "case")
     if len(sample.totals) < sample.cases:
-        where += f" of {len(sample.totals):,} conversations"
+        where += f" of {counted(len(sample.totals), 'conversation')}"
     if left_out:
         where += f" ({left_out:,} left out)"
     if unknown := sum(pair.known < 1 for pair in scores.pairs):
-        where += f" (missing scores of {unknown:,} cases taken as the worst)"
+        where += f" (missing scores of {counted(unknown, 'case')} taken as the worst)"
     shown = (
         f"p = {p:.2g} after Holm's correction"
         if tests > 1

@@ -33,7 +33,8 @@ class RichProgress(BaseCallbackHandler):
 
     Give it as a callback, and close it with `with`. In a terminal it is a bar that moves, in a
     notebook a line that changes. Elsewhere, such as in a log, it writes a line for each change of
-    state, each tenth of the steps, and every ten seconds of a conversion.
+    state, each tenth of the steps, and every ten seconds of a conversion. What an engine warns of,
+    such as that a host is unavailable, stays as a line everywhere.
 
     Args:
         console: Where to write; standard output by default.
@@ -56,6 +57,7 @@ class RichProgress(BaseCallbackHandler):
         self._job = ProgressState("")
         self._status = ""
         self._tenth = -1
+        self._warning = ""
         self._next_line_s = _LINE_S
 
     def __enter__(self) -> Self:
@@ -98,8 +100,18 @@ class RichProgress(BaseCallbackHandler):
             total=self._job.total if total is None else total,
             figures=self._job.figures if loss is None else f"loss {loss:.4f}",
             news=self._news(progress, step, total, loss),
+            warning=self._new_warning(progress),
         )
         self._display.show(self._job)
+
+    def _new_warning(self, progress: JobProgress) -> str:
+        """Return what an engine warns of, once until the job goes on."""
+        if progress.level != "warn" or not progress.message:
+            # Between two warnings come events without a message.
+            self._warning = "" if progress.message else self._warning
+            return ""
+        known, self._warning = self._warning, progress.message
+        return "" if known == progress.message else f"{progress.job_id}: {progress.message}"
 
     def _news(
         self, progress: JobProgress, step: int | None, total: int | None, loss: float | None

@@ -56,7 +56,9 @@ class ContractWatch(BaseCallbackHandler):
 
     def _look_at_format(self, request: Mapping[str, Any]) -> None:
         """Warn where a schema is asked for, and no example had one."""
-        asked = "json_schema" in mapping(request.get("response_format"))
+        form = request.get("response_format")
+        # A pydantic class comes as it is; langchain-openai makes its schema only for the request.
+        asked = isinstance(form, type) or "json_schema" in mapping(form)
         if self._warned or not asked or self.contract.formats != 0:
             return
         self._warned = True

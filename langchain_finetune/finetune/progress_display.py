@@ -20,6 +20,7 @@ class ProgressState:
         total: How much there is.
         figures: Further figures, such as `loss 0.4000`.
         news: A line for logs, where lines stay; empty if there is nothing new.
+        warning: A line that stays everywhere, such as why a job does not go on.
     """
 
     what: str
@@ -27,6 +28,7 @@ class ProgressState:
     total: int | None = None
     figures: str = ""
     news: str = ""
+    warning: str = ""
 
     @property
     def details(self) -> str:
@@ -70,6 +72,8 @@ class _TerminalBar:
 
     def show(self, state: ProgressState) -> None:
         self._bar.start()
+        if state.warning:
+            self._bar.console.print(plain(state.warning), soft_wrap=True)
         self._bar.update(
             self._task,
             description=plain(state.what).plain,
@@ -91,6 +95,8 @@ class _NotebookLine:
 
     def show(self, state: ProgressState) -> None:
         display = import_module("IPython.display").display  # Only notebooks have it.
+        if state.warning:
+            display({"text/plain": plain(state.warning).plain}, raw=True)
         data = {"text/plain": plain(str(state)).plain}
         if self._handle is None:
             self._handle = display(data, raw=True, display_id=True)
@@ -110,6 +116,8 @@ class _LogLines:
         if state.news and state.news != self._last:
             self._last = state.news
             self._console.print(plain(state.news), soft_wrap=True)
+        if state.warning:
+            self._console.print(plain(state.warning), soft_wrap=True)
 
     def close(self) -> None:
         """Do nothing: each line stands."""

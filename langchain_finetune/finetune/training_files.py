@@ -19,9 +19,11 @@ from langchain_finetune.convert.examples import Examples
 from langchain_finetune.convert.jsonl import JsonlWriter, WrittenFile
 from langchain_finetune.convert.progress import TellConversion, observed
 from langchain_finetune.convert.report.conversion_report import ConversionReport
+from langchain_finetune.convert.report.remedies import remedy
 from langchain_finetune.convert.report.statistics import Tally
 from langchain_finetune.convert.rows import Row, Target
 from langchain_finetune.convert.split import PARTS
+from langchain_finetune.display.text import counted
 from langchain_finetune.engines import engine_of
 from langchain_finetune.engines.jobs import NewJob
 from langchain_finetune.errors import ConvertError
@@ -217,13 +219,16 @@ def _check_parts(examples: Examples, files: dict[str, WrittenFile], rules: Profi
     training = files["train"].examples
     kept = {part: files[part].examples for part in PARTS if part != "train"}
     if training < rules.min_examples:
-        found = f"{training} training examples" if training else "no training example"
+        found = counted(training, "training example") if training else "no training example"
         parts = [f"The selection gives {found}; at least {rules.min_examples} are needed."]
         for part, count in kept.items():
             if count:
-                parts.append(f"{count} more were kept for {part} (Convert's split).")
+                was = "was" if count == 1 else "were"
+                parts.append(f"{count:,} more {was} kept for {part} (Convert's split).")
         left_out = summary(examples.rejected)
         parts.append(f"Left out: {left_out}." if left_out else "Nothing was left out.")
+        judged = {"no_pair", "no_thumb"} & examples.rejected_by_reason().keys()
+        parts += map(remedy, judged)  # A method has one of them.
         parts.append("Select more chats.")
         raise ConvertError(" ".join(parts))
     for part, count in kept.items():
@@ -231,8 +236,8 @@ def _check_parts(examples: Examples, files: dict[str, WrittenFile], rules: Profi
             share = getattr(examples.split, part)
             raise ConvertError(
                 f"No example fell into the {part} part, though Split({part}={share:g}) asks for "
-                f"one: there are {training} training examples, and whole conversations are drawn. "
-                f"Select more chats, or raise the share."
+                "one: whole conversations are drawn, and training got "
+                f"{counted(training, 'example')}. Select more chats, or raise the share."
             )
 
 

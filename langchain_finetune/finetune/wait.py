@@ -88,7 +88,7 @@ def _tell(job_id: str, found: _Found, reported: set[str], account: Account) -> F
         return
     status = found.status.status
     for event in found.events or ():
-        yield Tell(JobProgress(job_id, status, event.message, event.data, event.id))
+        yield Tell(JobProgress(job_id, status, event.message, event.data, event.id, event.level))
         reported.add(event.id)
         yield Do(partial(account.ledger.tell, account.id, job_id, event.id))
     if not found.events:

@@ -56,55 +56,76 @@ class Folder:
 
 
 class OrderlessFolder:
-    """Detects calls that another call of the trace contains, for calls in any order.
+    """Detects calls that another call of the trace or thread contains, for calls in any order.
 
     All calls are learned first, and then asked for in a second pass. It keeps one number for each
-    message of a trace, however many calls repeat it.
+    message of a trace and of a thread, however many calls repeat it.
 
     Example:
         >>> from langchain_finetune.messages import WireMessages
         >>> chat = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
         >>> more = [{"role": "user", "content": "Bye"}, {"role": "assistant", "content": "Bye!"}]
-        >>> calls = [{"messages": WireMessages(chat)}, {"messages": WireMessages(chat + more)}]
+        >>> source = {"trace_id": "t-1"}
+        >>> calls = [
+        ...     {"messages": WireMessages(chat), "source": source},
+        ...     {"messages": WireMessages(chat + more), "source": source},
+        ... ]
         >>> folder = OrderlessFolder()
         >>> for call in calls:
-        ...     folder.learn("trace", call)
-        >>> [folder.folds("trace", call) for call in calls]
-        [True, False]
+        ...     folder.learn(call)
+        >>> [folder.folded_by(call) for call in calls]
+        ['trace', None]
     """
 
     def __init__(self) -> None:
         self._continued: set[int] = set()
         self._kept: set[int] = set()
 
-    def learn(self, trace_id: str, session: FineTuningSession) -> None:
+    def learn(self, session: FineTuningSession) -> None:
         """Note what a call contains.
 
         Raises:
             UnreadableChatError: A message cannot be represented in the wire form.
         """
-        self._continued.update(_numbers(trace_id, session)[:-1])
+        for numbers in _numbers(session).values():
+            self._continued.update(numbers[:-1])
 
-    def folds(self, trace_id: str, session: FineTuningSession) -> bool:
-        """Return whether another call contains a call, or an equal one was asked for before.
+    def folded_by(self, session: FineTuningSession) -> str | None:
+        """Return in what another call contains a call, or an equal one was asked for before.
+
+        That is its `trace`, or else its `thread`; None where there is no such call.
 
         Raises:
             UnreadableChatError: A message cannot be represented in the wire form.
         """
-        whole = _numbers(trace_id, session)[-1]
-        if whole in self._continued or whole in self._kept:
-            return True
-        self._kept.add(whole)
-        return False
+        wholes = {unit: numbers[-1] for unit, numbers in _numbers(session).items()}
+        if session.get("rejected"):
+            # The agent went on in another trace, and only this call has the worse answer.
+            wholes.pop("thread", None)
+        for unit, whole in wholes.items():
+            if whole in self._continued or whole in self._kept:
+                return unit
+        self._kept.update(wholes.values())
+        return None
 
 
-def _numbers(trace_id: str, session: FineTuningSession) -> list[int]:
-    """Return a number of 64 bits for each prefix of a trace's chat."""
-    trace = trace_id.encode()
-    return [
-        int.from_bytes(hashlib.blake2b(trace + each, digest_size=8).digest())
-        for each in fingerprints(session, wire_messages(session))
-    ]
+def told_folded(unit: str) -> str:
+    """Return the reason of a call that was left out for another one of a `trace` or `thread`."""
+    return f"Another call of the {unit} contains all of it."
+
+
+def _numbers(session: FineTuningSession) -> dict[str, list[int]]:
+    """Return a number of 64 bits for each prefix of a chat, in its trace and in its thread."""
+    source = session.get("source", {})
+    ids = {unit: name for unit in ("trace", "thread") if (name := source.get(f"{unit}_id"))}
+    prints = fingerprints(session, wire_messages(session)) if ids else []
+    return {
+        unit: [
+            int.from_bytes(hashlib.blake2b(place + each, digest_size=8).digest()) for each in prints
+        ]
+        for unit, name in ids.items()
+        if (place := f"{unit} {name}".encode())
+    }
 
 
 def fingerprints(settings: Mapping[str, Any], messages: Iterable[WireMessage]) -> list[bytes]:

@@ -52,7 +52,8 @@ def find_files(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     ignored, as by Parquet's tools.
 
     Raises:
-        LoadError: There is no file for a path, or it is a pipe or a device.
+        LoadError: There is no file for a path, it is a pipe or a device, or files of `prepare` are
+            among those of a folder.
     """
     found: dict[Path, None] = {}
     for given in paths:
@@ -67,8 +68,25 @@ def find_files(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
             # A pipe would be waited for for ever, and some devices have no end.
             if not file.is_file():
                 raise LoadError(f"{file} is not a regular file: write its content to one first.")
+        _refuse_sets(files)
         found |= dict.fromkeys(files)
     return list(found)
+
+
+_OF_A_SET = ("manifest.json", "train.jsonl")
+"""Are beside `sources.jsonl` in a folder that `prepare` wrote."""
+
+
+def _refuse_sets(files: list[Path]) -> None:
+    """Refuse a set of training files as a whole: its held-out part must not be trained on."""
+    for file in files:
+        if file.name != "sources.jsonl":
+            continue
+        if all(file.with_name(name).exists() for name in _OF_A_SET):
+            raise LoadError(
+                f"{file.parent} is a set of training files, with what may have been held out to"
+                f" test with: to train on it, name {file.with_name('train.jsonl')}."
+            )
 
 
 def _below(folder: Path) -> list[Path]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 from langchain_finetune.arguments import suggestion
 from langchain_finetune.content import mapping
@@ -33,7 +33,7 @@ from langchain_finetune.loaders.base import (
     count_notes,
     is_wanted,
 )
-from langchain_finetune.loaders.conversations import OrderlessFolder
+from langchain_finetune.loaders.conversations import OrderlessFolder, told_folded
 from langchain_finetune.loaders.file_formats import (
     Encode,
     FileRow,
@@ -54,6 +54,8 @@ from langchain_finetune.sessions import (
     Sessions,
     Skip,
 )
+
+Answer = TypeVar("Answer")
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
@@ -86,8 +88,8 @@ class RunFileChatLoader(SessionLoader):
         where: Function of a run's JSON that returns whether to load it; by default all.
         score: Key of the feedback whose mean becomes the session's `score`. It is that of the run
             itself (its `feedback_stats`); feedback on the root is not in the run's row.
-        calls: `all` loads every call. `last` skips calls that another call of the same trace
-            contains in its history, as `folded`; the files are read twice for it.
+        calls: `all` loads every call. `last` skips calls that another call of the same trace or
+            thread contains in its history, as `folded`; the files are read twice for it.
         internal_calls: Also load calls that LangChain's agent middleware made for itself, such as
             for a summary; by default they are skipped as `internal_call`.
         group: Name of a field of a line or a run, or of its metadata, such as `customer`: chats
@@ -171,8 +173,8 @@ class RunFileChatLoader(SessionLoader):
             for session in _chats(first, lambda _: None, Counter(), None, marked=folder is None):
                 reviewed = True
                 _readable_or_none(partial(reviews.learn, session))
-                if folder and (trace_id := _trace_of(session)) and wanted.last:
-                    _readable_or_none(partial(folder.learn, trace_id, session))
+                if folder and _is_call(session) and wanted.last:
+                    _readable_or_none(partial(folder.learn, session))
         if folder:
             loader = loader.model_copy(update={"where": wanted.repeat})
         for chat in _chats(loader, skip, notes, None if reviewed else encode):
@@ -235,10 +237,10 @@ def _settled(
     """Yield a chat as people approved it, unless another one contains it."""
     run_id = str(session.get("source", {}).get("run_id", ""))
     for chat in readable(run_id, lambda: [reviews.applied(session)], skip):
-        trace_id = _trace_of(chat)
-        fold = partial(folder.folds, trace_id, chat) if folder and trace_id else None
-        if fold and _readable_or_none(fold):
-            skip(Skip(run_id, FOLDED, "Another call of the trace contains all of it."))
+        ask = partial(folder.folded_by, chat) if folder and _is_call(chat) else None
+        unit = _readable_or_none(ask) if ask else None
+        if unit:
+            skip(Skip(run_id, FOLDED, told_folded(unit)))
         else:
             yield chat
 
@@ -316,11 +318,12 @@ def _paths(loader: RunFileChatLoader) -> Sequence[str | os.PathLike[str]]:
     return [path] if isinstance(path, str | os.PathLike) else path
 
 
-def _trace_of(session: FineTuningSession) -> str | None:
-    return session.get("source", {}).get("trace_id")
+def _is_call(session: FineTuningSession) -> bool:
+    """Return whether a chat is a run; a line of a training file is none, also in a thread."""
+    return "line" not in session.get("source", {})
 
 
-def _readable_or_none(ask: Callable[[], bool | None]) -> bool | None:
+def _readable_or_none(ask: Callable[[], Answer | None]) -> Answer | None:
     """Return an answer, or None for a chat that `Convert` will reject as unreadable."""
     try:
         return ask()

@@ -3,7 +3,7 @@
 import re
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Literal
 
 import orjson
@@ -21,7 +21,8 @@ from tenacity.nap import sleep_using_event
 from tenacity.stop import stop_when_event_set
 from tenacity.wait import wait_exponential
 
-from langchain_finetune.errors import LoadError
+from langchain_finetune.errors import FineTuningError, LoadError
+from langchain_finetune.home import KEY_VARIABLE, RunningEngine, home_path
 from langchain_finetune.tolerant_json import loads
 
 ATTEMPTS = 5
@@ -126,8 +127,10 @@ def reading(client: Client, what: str) -> Iterator[None]:
                 told = f"LangSmith at {at} has no {what}."
             case LangSmithAuthError():
                 told = f"LangSmith at {at} does not accept the key: set LANGSMITH_API_KEY."
+                told += _own_store(at)
             case LangSmithConnectionError():
                 told = f"{at} can't be reached: check LANGSMITH_ENDPOINT, and that it is running."
+                told += _own_store(at)
             case LangSmithError():
                 told = f"LangSmith could not return the {what}: {_message_of(error)}"
             case ValueError():
@@ -138,6 +141,21 @@ def reading(client: Client, what: str) -> Iterator[None]:
             case _:
                 told = f"{at} did not return the {what} in time: try again or select fewer chats."
         raise LoadError(told) from error
+
+
+def _own_store(address: str) -> str:
+    """Return how to read the embedded engine's store, if one runs and was not asked."""
+    with suppress(FineTuningError):  # What is wrong with the home is not why this failed.
+        home = home_path()
+        running = RunningEngine.read(home)
+        if running and running.url.rstrip("/") != address.rstrip("/"):
+            file = home / "api_key"
+            return (
+                " To read what the embedded engine recorded, set"
+                f" LANGSMITH_ENDPOINT={running.url} and LANGSMITH_API_KEY to its key, which is in"
+                f" {file if file.exists() else KEY_VARIABLE}."
+            )
+    return ""
 
 
 def _message_of(error: LangSmithError) -> str:

@@ -21,7 +21,7 @@ from langchain_finetune.dialects.untrusted import readable
 from langchain_finetune.errors import LoadError
 from langchain_finetune.loaders.annotation_queues import queued_runs
 from langchain_finetune.loaders.base import is_wanted
-from langchain_finetune.loaders.conversations import Folder
+from langchain_finetune.loaders.conversations import Folder, told_folded
 from langchain_finetune.loaders.feedback import UNRATED, Rating, require_known_keys
 from langchain_finetune.loaders.filter_language import all_of, one_of
 from langchain_finetune.loaders.langsmith_client import reading_client
@@ -303,7 +303,7 @@ def read_chats(
     if folder is not None:
         sessions = [each for each in sessions if not folder.folds(trace_of(run), each)]
         if not sessions:
-            raise UnreadableChatError(FOLDED, "A later call of the trace contains all of it.")
+            raise UnreadableChatError(FOLDED, told_folded("trace"))
     return sessions
 
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from langchain_finetune.convert.examples import Examples
 from langchain_finetune.convert.runnable import Convert
+from langchain_finetune.display.text import counted
 from langchain_finetune.errors import CompareError, FineTuningError
 from langchain_finetune.evaluation.comparison import ComparisonResult
 from langchain_finetune.evaluation.failures import NotRecordedError
@@ -110,7 +111,9 @@ def recorded_only(result: ComparisonResult) -> ComparisonResult:
             "recorded requests. Nothing is recorded or trained again."
         )
     reason = "The recording has no answer to the request that the chain made of it."
-    note = f"{len(lost)} cases were left out: {reason} The chain must send what the app sent."
+    were = "was" if len(lost) == 1 else "were"
+    note = f"{counted(len(lost), 'case')} {were} left out: {reason}"
+    note += " The chain must send what the app sent."
     return result.model_copy(
         update={
             "cases": kept,

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from langchain_finetune.convert.tokens.count import Count
 from langchain_finetune.convert.tokens.openai import openai_counter
+from langchain_finetune.display.text import counted
 from langchain_finetune.migration.journal import AnswerJournal, Key
 from langchain_finetune.migration.prices import InferencePrice, dollars, unpriced
 from langchain_finetune.migration.prompts import RecordedPrompt
@@ -55,7 +56,8 @@ class RecordingEstimate(BaseModel):
             longest = f"{dollars(self.at_most_usd)} if each answer were as long as it can be"
             cost = f"About {dollars(self.usd)}, {longest}: {self.price}."
         return (
-            f"{self.model}: {self.requests:,} answers to {self.prompts:,} prompts, about "
+            f"{self.model}: {counted(self.requests, 'answer')} to "
+            f"{counted(self.prompts, 'prompt')}, about "
             f"{self.input_tokens:,} tokens of prompts and {self.output_tokens:,} of answers. {cost}"
         )
 

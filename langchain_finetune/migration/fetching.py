@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from langchain_finetune.display.text import counted
 from langchain_finetune.engines.flow import Do, Either, Flow
 from langchain_finetune.errors import EngineError, FineTuningError
 from langchain_finetune.migration.archive import RescuedModel, is_whole, rescued_model
@@ -51,7 +52,8 @@ def rescue_step(settings: MigrationSettings, state: MigrationState, told: Told |
     if model is None:
         raise FineTuningError(f"{settings.model} is the name of a job: give that of its model.")
     gone = [f"{item.what} ({item.state})" for item in model.missing]
-    told_of = f"{len(model.files)} files, {model.completions} stored chat completions"
+    told_of = counted(len(model.files), "file")
+    told_of += f", {counted(model.completions, 'stored chat completion')}"
     told_of += f"; missing: {', '.join(gone)}" if gone else ""
     if not model.complete:
         return f"{told_of}; not complete"
@@ -134,7 +136,8 @@ def record_step(settings: MigrationSettings, state: MigrationState, told: Told |
         gone = "; the model does not answer any more"
     found = recording.manifest
     counts = ", ".join(f"{count} {name}" for name, count in found.outcomes.items() if count)
-    summary = f"{found.prompts} prompts, {found.held_out} of them held out; answers: {counts}"
+    prompts = counted(found.prompts, "prompt")
+    summary = f"{prompts}, {found.held_out:,} of them held out; answers: {counts}"
     facts = {"usd": found.usd, "outcomes": found.outcomes, "left_out": found.left_out}
     yield Do(partial(state.done, "record", settings.out, f"{summary}{gone}", **facts))
     return recording

@@ -9,6 +9,7 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 
 from langchain_finetune.convert.power import power_of
+from langchain_finetune.display.text import counted
 from langchain_finetune.engines.addresses import without_secrets
 from langchain_finetune.engines.flow import Do, Either, Flow, Result, arun_flow, run_flow
 from langchain_finetune.evaluation.chains import metadata_of, model_name
@@ -291,7 +292,7 @@ class Migration(MigrationSettings):
         notes += odd_evaluators(result) if self.evaluators else []
         result = result.model_copy(update={"notes": [*result.notes, *notes]})
         yield Do(partial(write_private, path, result.model_dump_json().encode()))
-        summary = f"{len(result.cases)} cases of {result.dataset}"
+        summary = f"{counted(len(result.cases), 'case')} of {result.dataset}"
         yield Do(partial(state.done, "compare", self.out, summary, **key))
         return result
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from langchain_finetune.convert.power import EvaluationPower
 from langchain_finetune.convert.runnable import Convert
+from langchain_finetune.display.text import counted
 from langchain_finetune.finetune.runnable import FineTune
 from langchain_finetune.migration.estimate import RecordingEstimate
 from langchain_finetune.migration.fetching import is_rescued
@@ -157,7 +158,8 @@ def _training(
         return PlannedStep(name="train", done=True, what=state.steps["train"].summary)
     report = examples.report(engine=to.engine, model=to.model)
     made = report.estimates[0]
-    what = f"{where}, on {report.kept} examples of {data}; {made.trained_tokens:,} tokens"
+    what = f"{where}, on {counted(report.kept, 'example')} of {data}; "
+    what += f"{made.trained_tokens:,} tokens"
     what += training.gaps()
     return PlannedStep(name="train", what=what, usd=made.usd)
 

@@ -1,12 +1,16 @@
 """Fetching runs: both of LangSmith's APIs, parts side by side, busy servers, threads that end."""
 
+import os
+import re
 import threading
 
 import pytest
+from filelock import FileLock
 from langsmith import Client
 from urllib3.util import Retry
 
 from langchain_finetune import LangSmithRunChatLoader, LoadError
+from langchain_finetune.home import RunningEngine
 from langchain_finetune.loaders import langsmith_client
 from support.servers import free_port
 from support.store import NOON, SECOND, bulk
@@ -145,3 +149,25 @@ def test_where_nothing_answers_the_error_says_so():
     )  # fmt: skip
     with pytest.raises(LoadError, match="can't be reached"):
         numbers(client)
+
+
+def test_where_nothing_answers_an_engine_that_runs_is_named_with_its_key_file(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("LCFT_HOME", str(tmp_path))
+    elsewhere, engine = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
+    told = rf"LANGSMITH_ENDPOINT={engine} and LANGSMITH_API_KEY .* {tmp_path / 'api_key'}\.$"
+
+    def asked(url):
+        client = Client(api_url=url, api_key="k", retry_config=Retry(0), auto_batch_tracing=False)
+        with pytest.raises(LoadError, match="can't be reached") as refused:
+            numbers(client)
+        assert "lcft-key" not in str(refused.value)
+        return re.search(told, str(refused.value)) is not None
+
+    RunningEngine(engine, os.getpid(), "1").write(tmp_path)
+    (tmp_path / "api_key").write_text("lcft-key")
+    assert not asked(elsewhere)  # It was killed: nobody has its lock.
+    with FileLock(tmp_path / "engine.lock", mode=0o600):
+        assert asked(elsewhere)
+        assert not asked(engine)

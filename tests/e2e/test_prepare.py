@@ -41,6 +41,18 @@ def test_prepare_writes_what_run_would_send(command, chats, tmp_path):
     assert not Path("home").exists()
 
 
+def test_what_was_held_out_is_not_trained_on_by_the_name_of_its_folder(command, chats):
+    assert command("prepare", "--file", chats, "--out", "all/set", "--test", 0.3).code == 0
+    for path in ("all/set/", "all", "all/set/*.jsonl"):
+        for more in (("prepare", "--out", "again"), ("run", "--model", "nano")):
+            refused = command(more[0], "--file", path, *more[1:])
+            assert refused.code == 1
+            assert "name all/set/train.jsonl." in refused.error.replace("\n", " ")
+    again = command("prepare", "--file", "all/set/train.jsonl", "--out", "again", "--json").json
+    lines = Path("all/set/train.jsonl").read_text().splitlines()
+    assert again["files"]["train"]["examples"] == len(lines) < 60
+
+
 def test_a_newer_set_takes_the_place_of_an_older_one(command, chats):
     arguments = ("prepare", "--file", chats, "--out", "new/set", "--json")
     first = command(*arguments, "--test", 0.3, "--split-seed", 7).json

@@ -1,7 +1,9 @@
 """`engine="tinker"`: the embedded engine trains at a server of Tinker's REST, by the real SDK."""
 
+import io
 import os
 import signal
+import socket
 import stat
 import time
 from functools import partial
@@ -11,6 +13,7 @@ import httpx2
 import pytest
 from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
+from rich.console import Console
 
 from langchain_finetune import (
     Convert,
@@ -19,6 +22,8 @@ from langchain_finetune import (
     JobCancelledError,
     JobFailedError,
     JobSubmissionError,
+    JobTimeoutError,
+    RichProgress,
 )
 from langchain_finetune.engines.local import find_engine, stop_engine
 from langchain_finetune.finetune.connection import Connection
@@ -215,6 +220,21 @@ def test_a_model_that_was_deleted_at_the_host_is_trained_again(server):
     second = chain.invoke(examples("Gone {n}?"))
     assert first.model_name != second.model_name
     assert len(server.sessions) == 2
+
+
+def test_a_host_that_is_not_there_is_told_within_seconds(server):
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        nobody = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    job = step(server, base_url=nobody).submit(examples("Nobody {n}?"))
+    out = io.StringIO()
+    with RichProgress(Console(file=out, width=200)) as progress:
+        with pytest.raises(JobTimeoutError):
+            job.wait(timeout_s=20, on_progress=progress.show_job)
+        assert job.status().status == "queued"
+    assert job.cancel().status == "cancelled"
+    # Each attempt is an event of its own.
+    assert out.getvalue().count("The host is unavailable (ConnectError)") == 1
+    assert KEY not in out.getvalue()
 
 
 def test_what_a_host_can_not_do_is_told(server):

@@ -137,7 +137,7 @@ def test_the_strict_mode_counts_what_the_loader_left_out_and_no_folds():
 
     folded = Sessions(lambda skip: iter([skip(Skip("r-1", FOLDED, "."))] and [GOOD]))
     assert len(list(Convert(strict=True).invoke(folded))) == 1
-    with pytest.raises(ConvertError, match=r"1 chats .*1 errored_run.*\n- r-2: The run ended"):
+    with pytest.raises(ConvertError, match=r"1 chat makes .*1 errored_run.*\n- r-2: The run ended"):
         list(Convert(strict=True).invoke(Sessions(read)))
     with pytest.raises(LoadError, match="r-2") as refused:
         list(Convert(strict=True).invoke(Sessions(read, strict=True)))

@@ -476,6 +476,12 @@ def answers(*calls, **changes):
     return run(sent, made, extra={"metadata": {"thread_id": "t"}}, **changes)
 
 
+def tool_calls(session):
+    """The arguments of a chat's calls."""
+    said = [getattr(message, "tool_calls", ()) for message in session["messages"]]
+    return [call["args"] for made in said for call in made]
+
+
 REJECTED = "User rejected the tool call for `find_room`"
 
 
@@ -488,8 +494,9 @@ def test_arguments_that_a_later_history_shortens_are_no_edit(written, newest_fir
     path = written(jsonl(*(reversed(runs) if newest_first else runs)))
     for calls in ("all", "last"):
         found = RunFileChatLoader(path, calls=calls, **more).load()
-        [made] = [each for each in found if each["messages"][-1].tool_calls]
-        assert made["messages"][-1].tool_calls[0]["args"] == {"beds": 2}
+        # With "last", the call is folded into the next one where that is wanted.
+        made = [tool_calls(each)[0] for each in found if len(tool_calls(each)) == 1]
+        assert made == [{"beds": 2}] * (2 if (calls, more) == ("all", {}) else 1)
         assert all("rejected" not in session for session in found)
 
 
@@ -508,9 +515,9 @@ def test_calls_of_several_chats_of_a_thread_are_told_apart(written):
     first, second = ("One", {"beds": 2}, "7"), ("Two", {"beds": 4}, REJECTED)
     path = written(jsonl(answers(first), turns(first), answers(second), turns(second)))
     for calls in ("all", "last"):
-        sessions = RunFileChatLoader(path, calls=calls).lazy_load()
-        found = [each["messages"][-1].tool_calls for each in sessions]
-        assert [made[0]["args"] for made in found if made] == [{"beds": 2}]
+        found = list(map(tool_calls, RunFileChatLoader(path, calls=calls).lazy_load()))
+        whole = [[{"beds": 2}], [{"beds": 4}]]
+        assert found == ([[{"beds": 2}], *whole] if calls == "all" else whole)
 
 
 def test_decisions_are_applied_however_many_calls_follow(written, monkeypatch):
@@ -549,6 +556,50 @@ def test_a_call_that_is_not_wanted_contains_none(written):
     [last] = loader.load()
     [kept] = loader.invoke({"where": lambda data: data["id"] == "a"})
     assert (last["source"]["run_id"], kept["source"]["run_id"]) == ("b", "a")
+
+
+def spoken(*texts, thread=None, **fields):
+    """A run of a chat of some texts, of which the last is the answer."""
+    roles = ["human", "ai"] * len(texts)
+    *sent, answer = [
+        constructor("AIMessage" if role == "ai" else "HumanMessage", content=text, type=role)
+        for role, text in zip(roles, texts, strict=False)
+    ]
+    extra = {"metadata": {"thread_id": thread} if thread else {}}
+    return run(sent, answer, extra=extra, **fields)
+
+
+def test_turns_of_a_thread_are_learnt_once_though_each_is_a_trace(written):
+    path = written(
+        jsonl(
+            spoken("a", "b", thread="t", trace_id="1", id="first"),
+            spoken("a", "b", "c", "d", thread="t", trace_id="2", id="step"),
+            spoken("a", "b", "c", "d", "e", "f", thread="t", trace_id="2", id="second"),
+            spoken("a", "b", thread="t", trace_id="3", id="again"),
+            spoken("a", "B", thread="t", trace_id="4", id="another answer"),
+            spoken("a", "b", thread="u", trace_id="5", id="another thread"),
+            spoken("a", "b", trace_id="6", id="no thread"),
+            spoken("c", "d", "e", "f", thread="t", trace_id="7", id="not the beginning"),
+        )
+    )
+    found = RunFileChatLoader(path, calls="last").invoke({})
+    assert [each["source"]["run_id"] for each in found] == [
+        "second", "another answer", "another thread", "no thread", "not the beginning",
+    ]  # fmt: skip
+    assert [(skip.id, skip.code, str(skip.reason)) for skip in found.skipped] == [
+        ("first", "folded", "Another call of the thread contains all of it."),
+        ("step", "folded", "Another call of the trace contains all of it."),
+        ("again", "folded", "Another call of the thread contains all of it."),
+    ]
+    assert len(RunFileChatLoader(path).load()) == 8
+
+
+def test_lines_of_a_training_file_stay_though_they_name_a_thread(written):
+    chat = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    path = written(
+        jsonl({"messages": chat, "thread_id": "t"}, {"messages": chat * 2, "thread_id": "t"})
+    )
+    assert len(RunFileChatLoader(path, calls="last").load()) == 2
 
 
 def test_spans_show_decisions(written):

@@ -1,14 +1,18 @@
 """What a new user trips over in Python, and what is said then."""
 
 import json
+import socket
 import warnings
 from pathlib import Path
+from typing import TypedDict
 
+import openai
 import pytest
 from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, HumanMessage
+from langchain_openai import ChatOpenAI
 from langsmith.env import get_langchain_env_var_metadata
-from pydantic import ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
 import docs_hook
 from langchain_finetune import (
@@ -186,6 +190,47 @@ def test_a_schema_that_no_training_had_is_told(tmp_path):
                 watch.on_chat_model_start({}, [], invocation_params={"response_format": schema})
         assert len(caught) == told
         assert all('method="function_calling"' in str(each.message) for each in caught)
+
+
+class Mood(BaseModel):
+    """How a text sounds."""
+
+    mood: str
+
+
+class MoodDict(TypedDict):
+    """How a text sounds."""
+
+    mood: str
+
+
+@pytest.mark.parametrize(
+    ("schema", "settings", "told"),
+    [
+        (Mood, {}, 1),
+        (Mood, {"method": "json_schema"}, 1),
+        (Mood, {"strict": True}, 1),
+        (MoodDict, {}, 1),
+        ({"title": "Mood", **Mood.model_json_schema()}, {}, 1),
+        (Mood, {"method": "function_calling"}, 0),
+        (Mood, {"method": "json_mode"}, 0),
+    ],
+)
+def test_a_class_as_schema_is_told_like_a_schema(schema, settings, told):
+    watch = ContractWatch(TrainedContract(examples=10, formats=0), "ft:nano")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        nobody = f"http://127.0.0.1:{server.getsockname()[1]}/v1"
+    model = ChatOpenAI(
+        model="nano", base_url=nobody, api_key=SecretStr("-"), max_retries=0, callbacks=[watch]
+    )
+    asks = model.with_structured_output(schema, **settings)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            with pytest.raises(openai.APIConnectionError):
+                asks.invoke("Fine, thanks.")
+    found = [each for each in caught if each.category is TrainedContractWarning]
+    assert len(found) == told
 
 
 def test_no_variable_of_the_package_travels_into_traces(monkeypatch, tmp_path):

@@ -4,6 +4,7 @@ import io
 import sys
 from importlib import import_module
 
+import pytest
 from langchain_core.callbacks import dispatch_custom_event
 from langchain_core.runnables import RunnableLambda
 from rich.console import Console
@@ -43,6 +44,23 @@ def test_a_log_gets_a_line_for_each_change_and_each_tenth():
     assert lines[2] == "j: running, step 10 of 100, loss 0.1000"
     assert lines[-1] == "j: succeeded"
     assert len(lines) == 13
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_warning_of_the_engine_stays_as_a_line_and_comes_once(terminal):
+    out = io.StringIO()
+    console = Console(file=out, width=100, force_terminal=terminal, color_system=None)
+    gone = "The host is unavailable (ConnectError)"
+    with RichProgress(console) as progress:
+        for times in range(2):
+            progress.show_job(JobProgress("j", "running", "Training", {}, f"a{times}"))
+            for again in range(3):
+                progress.show_job(JobProgress("j", "queued", gone, {}, f"{times}{again}", "warn"))
+                progress.show_job(JobProgress("j", "queued"))
+        progress.show_job(JobProgress("j", "running", "The memory is short.", level="warn"))
+    text = out.getvalue()
+    assert text.count(f"j: {gone}\n") == 2
+    assert text.count("j: The memory is short.\n") == 1
 
 
 def test_a_terminal_gets_a_bar():

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ from langchain_finetune import (
     ConvertError,
     FineTune,
     RunFileChatLoader,
+    RunQuery,
     Split,
 )
 from langchain_finetune.checks import OPENAI
@@ -180,9 +182,12 @@ def test_the_report_lies_beside_and_holds_no_text(tmp_path):
     assert "Question" not in text + (made.folder / "report.html").read_text()
 
 
-@pytest.mark.parametrize("count", [0, 9])
-def test_too_few_examples_are_an_error_that_leaves_nothing(tmp_path, count):
-    with pytest.raises(ConvertError, match="at least 10 are needed"):
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [(0, "no training example"), (1, "1 training example"), (9, "9 training examples")],
+)
+def test_too_few_examples_are_an_error_that_leaves_nothing(tmp_path, count, told):
+    with pytest.raises(ConvertError, match=f"gives {told}; at least 10 are needed"):
         spooled(tmp_path, count)
     assert list(tmp_path.iterdir()) == []
 
@@ -192,6 +197,18 @@ def test_the_error_says_what_was_left_out_and_kept_apart(tmp_path):
     examples = Convert(split=Split(test=0.9)).invoke([*chats(20), *unanswered])
     with pytest.raises(ConvertError, match=r"\d+ more were kept for test.*3 no_assistant_message"):
         spool(examples, tmp_path, target=Target())
+
+
+@pytest.mark.parametrize("method", ["preference", "unpaired_preference"])
+def test_without_scores_the_error_says_how_to_give_them(tmp_path, method):
+    with pytest.raises(ConvertError) as refused:
+        spool(Convert(method=method).invoke(chats(12)), tmp_path, target=Target())
+    told = str(refused.value)
+    query = RunQuery.model_validate_json(
+        re.search(r"--query and a file such as (\{.*\});", told)[1]
+    )
+    assert query.feedback[0].use_score
+    assert 'RunFileChatLoader(path, score="user_score")' in told
 
 
 @pytest.mark.parametrize("part", ["validation", "test"])

@@ -25,7 +25,7 @@ from langchain_finetune.display.html import (
     svg,
     table,
 )
-from langchain_finetune.display.text import share, short
+from langchain_finetune.display.text import counted, share, short
 
 _TOP, _FLOOR, _HEIGHT = 26, 168, 192
 _TICKS = 5
@@ -117,7 +117,7 @@ def sections(report: ReportFigures) -> str:
 
 def title(report: ReportFigures) -> str:
     """Return the title of the page."""
-    return f"{report.kept:,} examples from {report.sessions:,} chats"
+    return f"{counted(report.kept, 'example')} from {counted(report.sessions, 'chat')}"
 
 
 def _head(report: ReportFigures) -> str:
@@ -241,7 +241,8 @@ def _outliers(examples: Sequence[Outlier]) -> str:
         shown.append(
             f'<li><b class="score" title="standard deviations">{each.score:.1f}</b>'
             f"<div><code>{escape(each.id)}</code><p>{reasons}</p>"
-            f'<p class="fine">{each.part}, {each.tokens:,} tokens, {each.messages:,} messages</p>'
+            f'<p class="fine">{each.part}, {counted(each.tokens, "token")}, '
+            f"{counted(each.messages, 'message')}</p>"
             f"{text}</div></li>"
         )
     return section(

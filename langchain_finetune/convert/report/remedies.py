@@ -9,6 +9,11 @@ _OF_RUNS = "Trace the call of the model itself: other runs hold no answer of a m
 _LINES = "Mend the line: `rejected` has its place in the file."
 _FORMAT = "The ids are in `rejected`. If apps usually store chats this way, please report it."
 _SCHEMA = "Pass the schema to the model as a dictionary, which traces hold whole."
+_SCORES = (
+    "Scores come from feedback: on the command line with --query and a file such as"
+    ' {"project_name": "app", "feedback": {"key": "user_score", "use_score": true}}; in Python with'
+    ' the same feedback= of a loader, or with RunFileChatLoader(path, score="user_score").'
+)
 _OTHER_CALLS = "Load whole traces: an agent's step was cut off before its tools answered."
 
 _REMEDIES: Mapping[str, str] = {
@@ -34,8 +39,10 @@ _REMEDIES: Mapping[str, str] = {
     "no_assistant_message": "Nothing needs doing: there is no answer to learn from.",
     "no_chat": _OF_RUNS,
     "no_outputs": _OF_RUNS,
+    "no_pair": _SCORES,
     "no_prompt": _OF_RUNS,
     "no_run": "Take runs of a store, of a file, or of a recorder.",
+    "no_thumb": _SCORES,
     "not_an_llm_run": _OF_RUNS,
     "not_utf8": _LINES,
     "pending_run": "Load it again once it has ended.",

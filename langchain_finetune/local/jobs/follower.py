@@ -4,6 +4,7 @@ import signal
 import time
 from pathlib import Path
 
+from langchain_finetune.display.text import counted
 from langchain_finetune.local.identifiers import now
 from langchain_finetune.local.jobs.journal import Journal
 from langchain_finetune.local.jobs.schemas import JobErrorRecord, JobRecord
@@ -93,8 +94,8 @@ class Follower:
         packed = ", packed" if event.hyperparameters.packing is True else ""
         self._journal.note(
             self._job,
-            f"Training on {event.examples} examples in {event.total_steps} steps "
-            f"({event.method}{packed}){where}{again}",
+            f"Training on {counted(event.examples, 'example')} in "
+            f"{counted(event.total_steps, 'step')} ({event.method}{packed}){where}{again}",
         )
 
     def _take_metrics(self, event: Metrics) -> None:

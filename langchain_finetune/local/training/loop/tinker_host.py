@@ -40,6 +40,7 @@ EXPORT_TTL_S = 7 * 86400
 
 _END_S = 8.0
 _DOWNLOAD_S = 60.0
+_REACH_S = 10.0
 _GONE, _CONFLICT, _EXPIRED = 404, 409, 410
 
 
@@ -113,6 +114,7 @@ class TinkerHost:
         with self._lock, self._translated(opening=True):
             if self._ended:
                 raise StopRequestedError
+            self._require_reachable()
             self._finish_left()
             client = self._sdk.ServiceClient(user_metadata=mark, **self._address)
             # The session is created here.
@@ -185,6 +187,16 @@ class TinkerHost:
         """Close what is not known to be closed; see `TrainingHost.close_left`."""
         with self._lock, self._translated():
             self._finish_left()
+
+    def _require_reachable(self) -> None:
+        """Ask the host for anything: the SDK itself says after five minutes that it is not there.
+
+        Neither the key nor anything of the job is sent.
+
+        Raises:
+            httpx2.HTTPError: Nothing answers at its address.
+        """
+        httpx2.head(self._address["base_url"], timeout=_REACH_S)
 
     def _finish_left(self) -> None:
         """Finish sessions of processes that were killed, those with unknown ids among them."""
