@@ -79,9 +79,17 @@ def connection_of(engine: str, address: str, base_url: str | None) -> Connection
     if not is_for(engine, address) and not (base_url and same_address(address, base_url)):
         raise FineTuningError(
             f"The key for {address} is unknown. Use --base-url {address} if {kind.key_variable} is"
-            " for this address."
+            f" for this address.{_without_key(kind)}"
         )
     return Connection(engine, address)
+
+
+def _without_key(kind: Engine) -> str:
+    from langchain_finetune.engines.loop import LoopEngine  # noqa: PLC0415 - brings the SDK
+
+    if not isinstance(kind, LoopEngine):
+        return ""
+    return " The embedded engine, which trains it, needs no key for it: give --engine local."
 
 
 _NAME = "--deployment"

@@ -61,6 +61,10 @@ class LoopEngine(OpenAICompatibleEngine):
     answers_at: str
     host_options: tuple[str, ...] = ("weights",)
 
+    @property
+    def _asked(self) -> str:
+        return "The embedded engine"
+
     @abstractmethod
     def is_gone(self, name: str) -> Flow[bool]:
         """Return whether the host, beyond doubt, no longer has a model."""

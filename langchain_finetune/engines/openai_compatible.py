@@ -100,6 +100,10 @@ class OpenAICompatibleEngine(Engine):
     def _address(self) -> str:
         return without_secrets(self.base_url or "")
 
+    @property
+    def _asked(self) -> str:
+        return f"The engine at {self._address}"
+
     def client(self, access: Access) -> OpenAI:
         """Open the SDK's client; the flows ask again by themselves."""
         return openai_client(access)
@@ -186,7 +190,7 @@ class OpenAICompatibleEngine(Engine):
             return error
         if cause.code == "training_not_available":
             return TrainingNotAvailableError(
-                f"The engine at {self._address} lets this account make no fine-tuning jobs "
+                f"{self._asked} lets this account make no fine-tuning jobs "
                 f"({cause.code}): {reason_of(cause)}{self.why_not_available()} What remains: "
                 "engine='local', the embedded engine, which needs no account; or another server "
                 "of OpenAI's fine-tuning API, by base_url.",
@@ -194,8 +198,7 @@ class OpenAICompatibleEngine(Engine):
             )
         if type(error) is EngineError:
             return JobSubmissionError(
-                f"The engine at {self._address} refused the job ({cause.status_code}): "
-                f"{reason_of(cause)}",
+                f"{self._asked} refused the job ({cause.status_code}): {reason_of(cause)}",
                 failure=error.failure,
             )
         return error

@@ -169,6 +169,15 @@ def test_an_engine_that_does_not_answer_is_told_of_once(command, job, monkeypatc
     assert f"Nothing answers at {nowhere}" in listed.err
 
 
+def test_a_job_of_a_loop_is_shown_without_its_hosts_key(command, url):
+    ledger = Ledger(home_path())
+    ledger.begin(
+        "t", "f", account="t", engine="tinker", base_url=url, base_model="m", training_sha256="0"
+    )
+    ledger.settle("t", "ftjob-t")
+    assert "needs no key for it: give --engine local." in command("jobs", "show", "ftjob-t").error
+
+
 def test_a_job_at_azure_needs_its_address_and_key(command, job, url, monkeypatch):
     ledger = Ledger(home_path())
     ledger.begin(
