@@ -236,7 +236,7 @@ def test_files_are_named_by_job_day_and_number_of_examples(
     text = visitor.get(f"/ui/jobs/{waiting.id}").text
     assert f"back desk, training file, {day}, 12 examples" in text
     assert f"back desk, validation file, {day}, 9 examples" in text
-    client.fine_tuning.jobs.cancel(waiting.id)
+    ended(waiting.id)
     [address] = [each["href"] for each in page.all("a") if "download" in each]
     _, headers, _ = ask("GET", address, {"Cookie": cookie})
     name = quote(f"front desk, {day}, 12 examples.csv")
