@@ -112,10 +112,9 @@ class WarmTrainer:
                             answer = await loop.sock_recv(engine, _LONGEST_ANSWER)
             finally:
                 # A training that was forked all the same ends by this.
-                if not answer:
+                if not answer.startswith(b"pid "):
                     stdin.close()
         if not answer.startswith(b"pid "):
-            stdin.close()
             # It can't load the libraries: the training itself will tell why. Or it loaded them, and
             # forked processes can't use the GPUs.
             self._fails = is_new

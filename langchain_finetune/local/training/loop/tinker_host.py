@@ -111,7 +111,7 @@ class TinkerHost:
     def open(self, state: str | None) -> "TinkerRun":
         """Begin a session; see `TrainingHost.open`."""
         mark = {MARK: self._spec.job}
-        with self._lock, self._translated(opening=True):
+        with self._lock, self.translated(opening=True):
             if self._ended:
                 raise StopRequestedError
             self._require_reachable()
@@ -121,7 +121,7 @@ class TinkerHost:
             self._sessions.append(client.holder.get_session_id())
             self._client = client
             self._keep(self._sessions)
-        with self._translated(opening=True, state=state is not None):
+        with self.translated(opening=True, state=state is not None):
             if state:
                 future = client.create_training_client_from_state_with_optimizer(
                     state, user_metadata=mark
@@ -159,12 +159,12 @@ class TinkerHost:
 
     def delete(self, path: str) -> None:
         """Delete what was saved; see `TrainingHost.delete`."""
-        with self._translated(), suppress(self._sdk.NotFoundError):
+        with self.translated(), suppress(self._sdk.NotFoundError):
             self._rest().delete_checkpoint_from_tinker_path(path).result(_DOWNLOAD_S)
 
     def fetch(self, export: str, folder: Path) -> Mapping[str, Any]:
         """Fetch an adapter by its signed addresses; see `TrainingHost.fetch`."""
-        with self._translated():
+        with self.translated():
             urls = self._rest().get_external_weights_urls(export).result(_DOWNLOAD_S).urls
         return download(urls, folder)
 
@@ -179,13 +179,9 @@ class TinkerHost:
             future.result, lambda: future.future().done(), until_stop=until_stop
         )
 
-    def translated(self) -> Any:
-        """Return a context that raises the SDK's errors as those of `TrainingHost`."""
-        return self._translated()
-
     def close_left(self) -> None:
         """Close what is not known to be closed; see `TrainingHost.close_left`."""
-        with self._lock, self._translated():
+        with self._lock, self.translated():
             self._finish_left()
 
     def _require_reachable(self) -> None:
@@ -223,7 +219,7 @@ class TinkerHost:
         return self._sdk.RestClient(**self._address)
 
     @contextmanager
-    def _translated(self, *, opening: bool = False, state: bool = False) -> Iterator[None]:
+    def translated(self, *, opening: bool = False, state: bool = False) -> Iterator[None]:
         """Raise the SDK's errors as ours; what a request held is in none of them."""
         sdk = self._sdk
         try:
