@@ -51,7 +51,7 @@ _ALLOWED: Mapping[ValueKind, frozenset[str]] = {
 _UNITS = {"": 1_000_000, "ms": 1000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000}
 _DURATION = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)\s*(ms|s|m|h|)", re.ASCII)
 
-_SIGNS = {"eq": "IS", "has": "IS", "neq": "IS NOT", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+_SIGNS = {"eq": "=", "has": "=", "neq": "IS NOT", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 _NULLABLE = frozenset({"eq", "neq"})
 
 
@@ -232,7 +232,7 @@ def _compare(comparison: Comparison, field: Field, alias: str) -> Where:
     if comparator == "search":
         return _search(value, field, sql)
     if value is None and comparator in _NULLABLE and field.kind != "entry":
-        return Where(f"{sql} {_SIGNS[comparator]} NULL")
+        return Where(f"{sql} IS {'NOT ' if comparator == 'neq' else ''}NULL")
     return Where(f"{sql} {_SIGNS[comparator]} ?", (_converted(value, field.kind, name),))
 
 
@@ -296,8 +296,8 @@ def _duration(value: Scalar) -> int | None:
     return round(Decimal(found[1]) * _UNITS[found[2]]) if found else None
 
 
-def _flag(value: Scalar) -> int | None:
-    return int(value) if isinstance(value, bool) else None
+def _flag(value: Scalar) -> bool | None:
+    return value if isinstance(value, bool) else None
 
 
 _CONVERT: Mapping[ValueKind, Callable[[Scalar], Scalar]] = {

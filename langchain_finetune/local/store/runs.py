@@ -1,15 +1,14 @@
 """The runs of a store."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-import orjson
-
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.sqlite import Database, Where, one_of
+from langchain_finetune.local.sqlite import Where, one_of
 from langchain_finetune.local.store.attachments import Attachment, Attachments
+from langchain_finetune.local.store.database import StoreDatabase
 from langchain_finetune.local.store.feedback import Feedback, summary
 from langchain_finetune.local.store.projects import ProjectStore
 from langchain_finetune.local.store.run_changes import DEFAULT_PROJECT, RunChange, merged
@@ -42,7 +41,7 @@ class Runs:
 
     def __init__(
         self,
-        database: Database,
+        database: StoreDatabase,
         projects: ProjectStore,
         feedback: Feedback,
         attachments: Attachments,
@@ -68,8 +67,7 @@ class Runs:
         """
         self._make_room()
         with self._database.transaction():
-            for change in changes:
-                self._apply(change)
+            self._apply(list(changes))
             for run_id, files in (attachments or {}).items():
                 self._attachments.add(str(UUID(run_id)), files)
             if feedback:
@@ -98,7 +96,7 @@ class Runs:
         """Return how many runs meet a condition on `runs AS r`; counting ends at `most`."""
         [found] = self._database.search(
             "SELECT count(*) AS n FROM (SELECT 1 FROM runs AS r "  # noqa: S608 constants and "?"
-            f"WHERE r.posted AND ({where.sql}) LIMIT ?)",
+            f"WHERE r.posted AND ({where.sql}) LIMIT ?) AS found",
             (*where.values, most),
         )
         return int(found["n"])
@@ -116,7 +114,7 @@ class Runs:
         asked = one_of("trace_id", trace_ids)
         rows = self._database.rows(
             "SELECT trace_id, sum(total_tokens) AS tokens FROM runs "  # noqa: S608 constants and "?"
-            f"WHERE posted AND {asked.sql} GROUP BY trace_id HAVING tokens IS NOT NULL",
+            f"WHERE posted AND {asked.sql} GROUP BY trace_id HAVING sum(total_tokens) IS NOT NULL",
             asked.values,
         )
         return {row["trace_id"]: row["tokens"] for row in rows}
@@ -126,17 +124,13 @@ class Runs:
 
         Their fields are `id`, `trace_id`, `dotted_order`, `metadata` and `total_tokens`.
         """
-        found: dict[str, list[dict[str, Any]]] = {each: [] for each in trace_ids}
-        rows = self._database.search(
-            "SELECT c.id, c.trace_id, c.dotted_order, c.metadata, c.total_tokens "
-            "FROM json_each(?) AS t JOIN runs AS c ON c.id IN (SELECT r.id FROM runs AS r "
-            "WHERE r.trace_id = t.value AND r.posted AND r.run_type = 'llm' "
-            "ORDER BY r.start_time DESC, r.id DESC LIMIT ?) ORDER BY c.start_time DESC, c.id DESC",
-            (orjson.dumps(list(found)).decode(), most),
+        # One after the other: each reads only the end of its trace in an index.
+        sql = (
+            "SELECT id, trace_id, dotted_order, metadata, total_tokens FROM runs "
+            "WHERE trace_id = ? AND posted AND run_type = 'llm' "
+            "ORDER BY start_time DESC, id DESC LIMIT ?"
         )
-        for row in rows:
-            found[row["trace_id"]].append(row)
-        return found
+        return {each: self._database.search(sql, (each, most)) for each in trace_ids}
 
     def stats(self, where: Where) -> dict[str, Any]:
         """Return the figures of the runs that meet a condition on `runs AS r`.
@@ -145,7 +139,8 @@ class Runs:
         """
         source = f"FROM runs AS r WHERE r.posted AND ({where.sql})"
         [found] = self._database.search(
-            f"SELECT count(*) AS run_count, avg(r.status = 'error') AS error_rate, "
+            "SELECT count(*) AS run_count, "
+            "avg(CASE r.status WHEN 'error' THEN 1.0 ELSE 0.0 END) AS error_rate, "
             "sum(r.prompt_tokens) AS prompt_tokens, sum(r.completion_tokens) AS completion_tokens,"
             f" sum(r.total_tokens) AS total_tokens, max(r.start_time) AS last {source}",
             where.values,
@@ -186,13 +181,25 @@ class Runs:
             by_key.setdefault(row["key"], []).append(row)
         return {key: summary(points) for key, points in by_key.items()}
 
-    def _apply(self, change: RunChange) -> None:
-        old = self._row(change.run_id) or {}
-        parent_id = old.get("parent_run_id") or change.values.get("parent_run_id")
-        parent = self._row(parent_id) if parent_id else None
-        row = merged(old, change, parent)
-        row["project_id"] = old.get("project_id") or self._project_of(change)
-        self._database.put("runs", row)
+    def _apply(self, changes: Sequence[RunChange]) -> None:
+        """Merge changes into the rows before them; all are read, and written, in one go."""
+        rows = self._by_id("*", {change.run_id for change in changes})
+        above = {_parent_id(rows.get(change.run_id, {}), change) for change in changes}
+        parents = self._by_id("id, trace_id, dotted_order", above - {None} - rows.keys())
+        projects: dict[tuple[str | None, str | None, bool], str | None] = {}
+        changed: dict[str, dict[str, Any]] = {}
+        for change in changes:
+            old = rows.get(change.run_id, {})
+            parent_id = _parent_id(old, change)
+            row = merged(old, change, rows.get(parent_id) or parents.get(parent_id))
+            row["project_id"] = old.get("project_id")
+            if not row["project_id"]:
+                named = (change.project_id, change.project_name, change.kind == "patch")
+                if named not in projects:
+                    projects[named] = self._project_of(change)
+                row["project_id"] = projects[named]
+            rows[change.run_id] = changed[change.run_id] = row
+        self._database.put_all("runs", changed.values())
 
     def _project_of(self, change: RunChange) -> str | None:
         if change.project_id:
@@ -202,8 +209,19 @@ class Runs:
         # A patch need not say where its run belongs: the post does.
         return self._projects.ensure(DEFAULT_PROJECT) if change.kind != "patch" else None
 
+    def _by_id(self, columns: str, ids: Collection[Any]) -> dict[Any, dict[str, Any]]:
+        if not ids:
+            return {}
+        asked = one_of("id", ids)
+        sql = f"SELECT {columns} FROM runs WHERE {asked.sql}"  # noqa: S608 constants and "?"
+        return {row["id"]: row for row in self._database.rows(sql, asked.values)}
+
     def _row(self, run_id: str) -> dict[str, Any] | None:
         return self._database.row("SELECT * FROM runs WHERE id = ?", (run_id,))
+
+
+def _parent_id(old: Mapping[str, Any], change: RunChange) -> str | None:
+    return old.get("parent_run_id") or change.values.get("parent_run_id")
 
 
 def _wants(query: RunSearch, *fields: str) -> bool:
