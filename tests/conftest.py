@@ -68,6 +68,7 @@ def _stores_in_postgres(request):
     server = request.getfixturevalue("postgres_session")
     assert server is not None, "no PostgreSQL server is installed (Debian's package postgresql)"
     from langchain_finetune.local.store import NO_LIMITS, RunStore
+    from support import postgres_server
 
     make = RunStore.__init__
 
@@ -76,6 +77,7 @@ def _stores_in_postgres(request):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(RunStore, "__init__", in_server)
+        patch.setattr(postgres_server, "in_use", server)
         yield
 
 

@@ -146,6 +146,16 @@ def test_files_of_newer_versions_and_of_none_are_told(own_home, found, name):
     assert f"{name} can't be read" in findings["files of the home"]["detail"]
 
 
+def test_a_server_of_the_run_store_is_told(found, monkeypatch):
+    assert "run store" not in found()[1]
+    monkeypatch.setenv("LCFT_STORE", "postgresql://me:s3cret@127.0.0.1:1/runs")
+    code, findings = found()
+    assert (code, findings["run store"]["state"]) == (1, "bad")
+    assert "at 127.0.0.1, port 1, database runs can't be opened" in findings["run store"]["detail"]
+    assert "can't start before this is mended: run store" in findings["embedded engine"]["detail"]
+    assert "s3cret" not in str(findings)
+
+
 def test_a_newer_ledger_is_not_written_to(own_home):
     ledger = Ledger(own_home)
     assert ledger.entries() == []

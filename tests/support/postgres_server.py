@@ -14,6 +14,9 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
+in_use = None
+"""The server that keeps the runs of all tests, with `--postgres`."""
+
 PASSWORD = "s3cret/with:marks@%"
 USER = "tester"
 
@@ -121,6 +124,11 @@ class PostgresServer:
         if path not in self._databases:
             self._databases[path] = self.create()
         return self.address(self._databases[path])
+
+
+def store_variables(home):
+    """The environment of an engine on this home."""
+    return {} if in_use is None else {"LCFT_STORE": in_use.address_for(home / "runs.sqlite")}
 
 
 @contextmanager

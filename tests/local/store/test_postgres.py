@@ -15,6 +15,7 @@ import orjson
 import pytest
 
 from langchain_finetune.errors import EngineError
+from langchain_finetune.local import sqlite_readers
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.store import NO_LIMITS, Limits, RunStore
 from langchain_finetune.local.store.run_changes import run_change
@@ -275,7 +276,7 @@ def test_a_search_that_takes_too_long_is_refused(opened, monkeypatch):
     from langchain_finetune.local.store.postgres import database
 
     store = opened()
-    monkeypatch.setattr(database, "MAX_SEARCH_S", 1)
+    monkeypatch.setattr(sqlite_readers, "MAX_SEARCH_S", 1)
     monkeypatch.setattr(database, "_STEP_S", 1)
     with pytest.raises(ApiError) as refused:
         store._database.search("SELECT pg_sleep(30)")
@@ -295,7 +296,7 @@ def test_a_search_does_not_keep_the_engine_from_stopping(opened):
 
     thread = threading.Thread(target=search)
     thread.start()
-    while not store._database._readers._used:
+    while not store._database._readers._lent:
         time.sleep(0.01)
     time.sleep(0.1)
     started = time.monotonic()
@@ -415,6 +416,18 @@ def test_a_large_page_does_not_lie_in_memory(opened, monkeypatch):
     page = store.runs.find(asked)
     assert (len(page.runs), page.has_more) == (3, True)
     assert found(store, select=["inputs"]) == ids
+
+
+def test_doctor_says_what_a_server_keeps(opened, postgres):
+    from langchain_finetune.local.store.postgres.opening import server_state
+
+    empty = server_state(postgres.address(postgres.create()))
+    assert empty.startswith("PostgreSQL ")
+    assert empty.endswith("; its tables are made when an engine starts")
+    opened()
+    told = server_state(opened.address)
+    assert "tables of version 1 of 1" in told
+    assert PASSWORD not in told
 
 
 def test_both_kinds_of_database_have_the_same_columns(opened, tmp_path):

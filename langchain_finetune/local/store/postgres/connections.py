@@ -22,7 +22,7 @@ from langchain_finetune.local.store.postgres.schema import NAME
 
 Connection = psycopg.Connection[Row]
 
-SEARCH_MS = 60_000
+SEARCH_S = 60
 """How long a statement of a connection that reads may take, unless told otherwise."""
 
 _LOCK_MS = 10_000
@@ -87,7 +87,7 @@ class Server:
         settings = {
             "search_path": NAME,
             "lock_timeout": str(_LOCK_MS),
-            "statement_timeout": str(SEARCH_MS if reads_only else 0),
+            "statement_timeout": str(SEARCH_S * 1000 if reads_only else 0),
             "default_transaction_read_only": "on" if reads_only else "off",
             # Compiling costs more than it gains where pages of rows are read.
             "jit": "off",
@@ -117,14 +117,14 @@ class Reader:
         self.connection = connection
         self.is_new = is_new
         self.is_lost = False
-        self._bound = SEARCH_MS
+        self._bound_s = SEARCH_S
 
-    def bound(self, milliseconds: int) -> None:
+    def bound(self, seconds: int) -> None:
         """End statements that take longer."""
-        if milliseconds != self._bound:
+        if seconds != self._bound_s:
             sql = "SELECT set_config('statement_timeout', %s, false)"
-            self.connection.execute(sql, (str(milliseconds),))
-            self._bound = milliseconds
+            self.connection.execute(sql, (str(seconds * 1000),))
+            self._bound_s = seconds
 
 
 class ReaderPool:
@@ -135,7 +135,7 @@ class ReaderPool:
         self._turns = threading.BoundedSemaphore(_MOST)
         self._lock = threading.Lock()
         self._free: list[Reader] = []
-        self._used: set[Reader] = set()
+        self._lent: set[Reader] = set()
 
     @contextmanager
     def one(self) -> Iterator[Reader]:
@@ -146,14 +146,14 @@ class ReaderPool:
                 yield reader
             except BaseException:
                 with self._lock:
-                    self._used.discard(reader)
+                    self._lent.discard(reader)
                 reader.is_lost = reader.connection.closed
                 if reader.is_lost:
                     self.close()
                 reader.connection.close()
                 raise
             with self._lock:
-                self._used.discard(reader)
+                self._lent.discard(reader)
                 keeps = len(self._free) < _KEPT
                 if keeps:
                     reader.is_new = False
@@ -166,13 +166,13 @@ class ReaderPool:
             reader = self._free.pop() if self._free else None
         reader = reader or Reader(self._server.connect(reads_only=True), is_new=True)
         with self._lock:
-            self._used.add(reader)
+            self._lent.add(reader)
         return reader
 
     def cancel(self) -> None:
         """End the statements that run."""
         with self._lock:
-            used = list(self._used)
+            used = list(self._lent)
         for reader in used:
             # One that has just ended needs no ending.
             with suppress(psycopg.Error):

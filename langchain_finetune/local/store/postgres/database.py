@@ -12,17 +12,13 @@ import orjson
 import psycopg
 from psycopg import errors
 
-from langchain_finetune.local import sqlite
+from langchain_finetune.local import sqlite, sqlite_readers
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.sqlite import Where, all_of
-from langchain_finetune.local.sqlite_readers import (
-    ASKED_AT,
-    MAX_SEARCH_S,
-    EngineStopsError,
-    SearchesBusyError,
-)
+from langchain_finetune.local.sqlite_readers import ASKED_AT, EngineStopsError, SearchesBusyError
 from langchain_finetune.local.store.database import Row
 from langchain_finetune.local.store.postgres.connections import (
+    SEARCH_S,
     Connection,
     Reader,
     ReaderPool,
@@ -141,7 +137,7 @@ class PostgresDatabase:
         self._writer = None
         writer.close()
 
-    def _read(self, ask: Callable[[Connection], T], bound: int = MAX_SEARCH_S) -> T:
+    def _read(self, ask: Callable[[Connection], T], bound_s: int = SEARCH_S) -> T:
         """Return what a question gives; it may be asked twice where a connection was lost."""
         if self._writing == threading.get_ident() and self._writer is not None:
             return ask(self._writer)
@@ -149,7 +145,7 @@ class PostgresDatabase:
             reader: Reader | None = None
             try:
                 with self._readers.one() as reader:
-                    reader.bound(bound * 1000)
+                    reader.bound(bound_s)
                     return ask(reader.connection)
             except errors.QueryCanceled:
                 raise
@@ -161,21 +157,26 @@ class PostgresDatabase:
     def _search(self, ask: Callable[[Connection], T]) -> T:
         began = time.monotonic()
         waited = began - ASKED_AT.get(began)
-        left = math.ceil((MAX_SEARCH_S - waited) / _STEP_S) * _STEP_S
+        left = math.ceil((sqlite_readers.MAX_SEARCH_S - waited) / _STEP_S) * _STEP_S
+        if self._ended.is_set() or left <= 0:
+            raise self._ending(waited)
         try:
-            if self._ended.is_set():
-                raise EngineStopsError
-            if left <= 0:
-                raise SearchesBusyError
             return self._read(ask, left)
         except errors.QueryCanceled:
-            if self._ended.is_set():
-                raise EngineStopsError from None
-            raise ApiError(
-                400,
-                f"The query takes longer than {MAX_SEARCH_S} s: narrow it, such as by time.",
-                code="query_too_slow",
-            ) from None
+            raise self._ending(waited) from None
+
+    def _ending(self, waited: float) -> ApiError:
+        """Return why a search ends early that came so many seconds ago."""
+        most = sqlite_readers.MAX_SEARCH_S
+        if self._ended.is_set():
+            return EngineStopsError()
+        if waited > max(most / 2, sqlite_readers.SLOW_S):
+            return SearchesBusyError()
+        return ApiError(
+            400,
+            f"The query takes longer than {most} s: narrow it, such as by time.",
+            code="query_too_slow",
+        )
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
         """Return all rows of a query, by column."""
