@@ -103,6 +103,7 @@ DECLARE
     parts text[];
     sign text;
     digits text;
+    shorter text;
     -- The value is 0.digits times ten to the power of point.
     point integer;
 BEGIN
@@ -122,6 +123,15 @@ BEGIN
     point := length(parts[2]) + coalesce(parts[4]::integer, 0);
     point := point - (length(digits) - length(ltrim(digits, '0')));
     digits := trim(both '0' from digits);
+    -- PostgreSQL writes a digit more where a shorter number is exactly as near to two doubles.
+    WHILE length(digits) > 15 AND point BETWEEN -300 AND 308 LOOP
+        SELECT max(number::text) INTO shorter
+        FROM unnest(ARRAY[trunc(digits::numeric / 10), trunc(digits::numeric / 10) + 1]) AS number
+        WHERE (sign || '0.' || number || 'e' || point)::double precision
+            = written::double precision;
+        EXIT WHEN shorter IS NULL;
+        digits := rtrim(shorter, '0');
+    END LOOP;
     IF digits = '' THEN
         RETURN sign || '0.0';
     ELSIF point BETWEEN 1 AND 16 AND length(digits) <= point THEN
