@@ -69,6 +69,7 @@ RUN_FILTERS = Filterable(
         ),
     },
     metadata="{a}.metadata",
+    signed=True,
 )
 """Filters on runs. What isn't here is refused, so that no condition is quietly dropped."""
 

@@ -4,6 +4,7 @@ import sqlite3
 from pathlib import Path
 
 from langchain_finetune.local.sqlite import Database, run_script
+from langchain_finetune.local.store.signer import add_signature_functions, make_tables
 from langchain_finetune.local.store.sql_functions import add_functions
 
 SCHEMA = """
@@ -160,7 +161,7 @@ def _make_exports(connection: sqlite3.Connection) -> None:
     run_script(connection, _EXPORTS)
 
 
-MIGRATIONS = (_make_tables, _add_model, _add_summaries)
+MIGRATIONS = (_make_tables, _add_model, _add_summaries, make_tables)
 """How `runs.sqlite` of each version becomes one of the next; only ever appended to."""
 
 
@@ -171,8 +172,13 @@ def open_store_file(path: Path) -> Database:
         EngineError: As `Database`.
     """
     return Database(
-        path, MIGRATIONS, name="run store", shrinks=True, readers=True, prepare=add_functions
+        path, MIGRATIONS, name="run store", shrinks=True, readers=True, prepare=_add_all_functions
     )
+
+
+def _add_all_functions(connection: sqlite3.Connection) -> None:
+    add_functions(connection)
+    add_signature_functions(connection)
 
 
 def open_export_records(path: Path) -> Database:

@@ -23,6 +23,7 @@ from langchain_finetune.local.store.queues import Queues
 from langchain_finetune.local.store.retention import DAYS_VARIABLE, SIZE_VARIABLE, Limits, Retention
 from langchain_finetune.local.store.runs import Runs
 from langchain_finetune.local.store.schema import open_export_records, open_store_file
+from langchain_finetune.local.store.signer import Signer
 from langchain_finetune.local.store.spans import Spans
 from langchain_finetune.local.store.threads import Threads
 
@@ -55,8 +56,10 @@ class RunStore:
         if server is None:
             file = open_store_file(path)
             self._database, records = file, file
+            self.signer: Signer | None = Signer(file)
         else:
             self._database = _open_server(server, limits)
+            self.signer = None
             self._records = records = open_export_records(path.parent / EXPORT_RECORDS)
         self.retention = Retention(self._database, limits)
         self.attachments = Attachments(self._database)
@@ -91,6 +94,8 @@ class RunStore:
         self._database.end_searches()
         self.retention.stop()
         self.exports.stop()
+        if self.signer is not None:
+            self.signer.stop()
         self._database.close()
         if self._records is not None:
             self._records.close()

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from langchain_finetune.local.store.filter_sql import ENTRY_TEXT
+from langchain_finetune.local.store.filter_sql import ENTRY_TEXT, MAY_HAVE
 
 _MOST_KEPT = 500
 """Translations that are kept; those of clients' filters have no end."""
@@ -18,6 +18,11 @@ _MOST_KEPT = 500
 _Rule = tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]
 
 _RULES: tuple[_Rule, ...] = (
+    # A file's signatures of runs tell what need not be read; here all is held against the filter.
+    (
+        re.compile(re.escape(MAY_HAVE).replace(re.escape("{a}"), r"\w+")),
+        "(?::text IS NOT NULL OR ?::text IS NOT NULL)",
+    ),
     # What is inside JSON comes as text already.
     (re.compile(re.escape(ENTRY_TEXT)), "entry.value"),
     (re.compile(r"json_each\(leaves\(([^()]+)\)\) AS leaf"), r"lcft_leaves(\1) AS leaf"),
