@@ -122,11 +122,11 @@ class Signer:
         self._ended.set()
         self._thread.join()
 
-    def sign(self, least: int = BLOCK) -> bool:
-        """Make a block of runs that are not in one; return whether there were so many."""
+    def sign(self, least: int | None = None) -> bool:
+        """Make a block of runs that are not in one; return whether there were so many, or enough."""
         asked = (now() - _SETTLED, BLOCK)
         found = self._database.rows(_TO_SIGN, asked)
-        if not found or len(found) < least:
+        if not found or len(found) < (least or BLOCK):
             return False
         marks: dict[str, Marks] = {}
         for start in range(0, len(found), _READ_AT_ONCE):
