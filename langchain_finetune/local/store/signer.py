@@ -27,16 +27,19 @@ from langchain_finetune.local.store.values import now
 logger = logging.getLogger(__name__)
 
 TABLES = """
-CREATE TABLE signed_blocks (block INTEGER PRIMARY KEY, ids BLOB NOT NULL);
-CREATE TABLE signed_rows (place INTEGER PRIMARY KEY, bits BLOB NOT NULL);
-CREATE TABLE unsigned_runs (id TEXT PRIMARY KEY, version INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TRIGGER run_to_sign AFTER INSERT ON runs
+CREATE TABLE IF NOT EXISTS signed_blocks (block INTEGER PRIMARY KEY, ids BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS signed_rows (place INTEGER PRIMARY KEY, bits BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS unsigned_runs (
+    id TEXT PRIMARY KEY, version INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TRIGGER IF NOT EXISTS run_to_sign AFTER INSERT ON runs
 BEGIN INSERT OR REPLACE INTO unsigned_runs VALUES (NEW.id, random()); END;
-CREATE TRIGGER run_to_sign_again AFTER UPDATE OF name, error, inputs, outputs, metadata ON runs
+CREATE TRIGGER IF NOT EXISTS run_to_sign_again 
+AFTER UPDATE OF name, error, inputs, outputs, metadata ON runs
 BEGIN INSERT OR REPLACE INTO unsigned_runs VALUES (NEW.id, random()); END;
-CREATE TRIGGER run_not_to_sign AFTER DELETE ON runs
+CREATE TRIGGER IF NOT EXISTS run_not_to_sign AFTER DELETE ON runs
 BEGIN DELETE FROM unsigned_runs WHERE id = OLD.id; END;
-INSERT INTO unsigned_runs SELECT id, random() FROM runs;
+INSERT OR IGNORE INTO unsigned_runs SELECT id, random() FROM runs;
 """
 
 BLOCK = 4096
@@ -123,7 +126,7 @@ class Signer:
         self._thread.join()
 
     def sign(self, least: int | None = None) -> bool:
-        """Make a block of runs that are not in one; return whether there were so many, or enough."""
+        """Make a block of runs that are not in one, if there are enough; return whether there were."""
         asked = (now() - _SETTLED, BLOCK)
         found = self._database.rows(_TO_SIGN, asked)
         if not found or len(found) < (least or BLOCK):

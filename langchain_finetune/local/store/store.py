@@ -51,15 +51,12 @@ class RunStore:
     def __init__(
         self, path: Path, limits: Limits = NO_LIMITS, *, server: str | None = None
     ) -> None:
-        self._records: Database | None = None
+        file = self._records = None
         self._database: StoreDatabase
         if server is None:
-            file = open_store_file(path)
-            self._database, records = file, file
-            self.signer: Signer | None = Signer(file)
+            self._database = records = file = open_store_file(path)
         else:
             self._database = _open_server(server, limits)
-            self.signer = None
             self._records = records = open_export_records(path.parent / EXPORT_RECORDS)
         self.retention = Retention(self._database, limits)
         self.attachments = Attachments(self._database)
@@ -84,6 +81,7 @@ class RunStore:
         self.examples = ExampleStore(self._database, self.datasets, self.attachments, self.versions)
         folder = path.parent / EXPORTS_FOLDER
         self.exports = Exports(records, self.projects, self.runs, folder)
+        self.signer = None if file is None else Signer(file)
 
     def together(self) -> AbstractContextManager[None]:
         """Make the changes inside happen together or not at all."""
