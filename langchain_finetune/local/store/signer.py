@@ -34,7 +34,7 @@ CREATE TABLE IF NOT EXISTS unsigned_runs (
 ) WITHOUT ROWID;
 CREATE TRIGGER IF NOT EXISTS run_to_sign AFTER INSERT ON runs
 BEGIN INSERT OR REPLACE INTO unsigned_runs VALUES (NEW.id, random()); END;
-CREATE TRIGGER IF NOT EXISTS run_to_sign_again 
+CREATE TRIGGER IF NOT EXISTS run_to_sign_again
 AFTER UPDATE OF name, error, inputs, outputs, metadata ON runs
 BEGIN INSERT OR REPLACE INTO unsigned_runs VALUES (NEW.id, random()); END;
 CREATE TRIGGER IF NOT EXISTS run_not_to_sign AFTER DELETE ON runs
@@ -126,7 +126,7 @@ class Signer:
         self._thread.join()
 
     def sign(self, least: int | None = None) -> bool:
-        """Make a block of runs that are not in one, if there are enough; return whether there were."""
+        """Make a block of runs that are in none, if there are enough; return whether there were."""
         asked = (now() - _SETTLED, BLOCK)
         found = self._database.rows(_TO_SIGN, asked)
         if not found or len(found) < (least or BLOCK):

@@ -51,7 +51,8 @@ class RunStore:
     def __init__(
         self, path: Path, limits: Limits = NO_LIMITS, *, server: str | None = None
     ) -> None:
-        file = self._records = None
+        file: Database | None = None
+        self._records: Database | None = None
         self._database: StoreDatabase
         if server is None:
             self._database = records = file = open_store_file(path)
@@ -88,7 +89,7 @@ class RunStore:
         return self._database.transaction()
 
     def close(self) -> None:
-        """Close the file; nothing works after."""
+        """Close the file, or the connections; nothing works after."""
         self._database.end_searches()
         self.retention.stop()
         self.exports.stop()
