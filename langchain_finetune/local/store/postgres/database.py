@@ -4,11 +4,10 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from typing import Any, NoReturn, TypeVar
 
-import orjson
 import psycopg
 from psycopg import errors
 
@@ -25,7 +24,7 @@ from langchain_finetune.local.store.postgres.connections import (
     Server,
     refusal,
 )
-from langchain_finetune.local.store.postgres.dialect import Statement, translated, upsert
+from langchain_finetune.local.store.postgres.dialect import text_value, translated, upsert
 from langchain_finetune.local.store.postgres.opening import migrate, opening
 from langchain_finetune.local.store.postgres.schema import KEYS, NAME
 
@@ -181,7 +180,7 @@ class PostgresDatabase:
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
         """Return all rows of a query, by column."""
         statement = translated(sql)
-        given = _values(statement, values)
+        given = statement.values(values)
         return self._read(lambda each: each.execute(statement.sql, given).fetchall())
 
     def row(self, sql: str, values: Sequence[Any] = ()) -> Row | None:
@@ -196,13 +195,13 @@ class PostgresDatabase:
             EngineStopsError: The engine stops.
         """
         statement = translated(sql)
-        given = _values(statement, values)
+        given = statement.values(values)
         return self._search(lambda each: each.execute(statement.sql, given).fetchall())
 
     def page(self, sql: str, values: Sequence[Any], limit: int) -> tuple[list[Row], bool]:
         """Return the first rows of a search, and whether more follow, as `Database.page`."""
         statement = translated(sql)
-        given = _values(statement, (*values, limit + 1))
+        given = statement.values((*values, limit + 1))
 
         def ask(connection: Connection) -> tuple[list[Row], bool]:
             found: list[Row] = []
@@ -236,25 +235,25 @@ class PostgresDatabase:
     def run(self, sql: str, values: Sequence[Any] = ()) -> int:
         """Change something; return how many rows it touched."""
         statement = translated(sql)
-        return self._changed(statement.sql, _values(statement, values))
+        return self._changed(statement.sql, statement.values(values))
 
     def put(self, table: str, row: Row) -> None:
         """Add a row, or replace the one with its id; names of tables and columns are constants."""
         sql = upsert(table, tuple(row), KEYS.get(table, ("id",)))
-        self._changed(sql, [_text(value) for value in row.values()])
+        self._changed(sql, [text_value(value) for value in row.values()])
 
     def put_all(self, table: str, rows: Iterable[Row]) -> None:
         """Add rows, or replace those with their ids, all or none; it waits once for them all."""
         alike: dict[tuple[str, ...], list[list[Any]]] = {}
         for row in rows:
-            alike.setdefault(tuple(row), []).append([_text(value) for value in row.values()])
+            alike.setdefault(tuple(row), []).append([text_value(value) for value in row.values()])
         with self.transaction():
             assert self._writer is not None
             for columns, values in alike.items():
                 with self._writer.cursor() as cursor:
                     cursor.executemany(upsert(table, columns, KEYS.get(table, ("id",))), values)
 
-    def _changed(self, sql: str, values: Sequence[Any]) -> int:
+    def _changed(self, sql: str, values: Sequence[Any] | Mapping[str, Any]) -> int:
         with self.transaction():
             # `transaction` has connected.
             assert self._writer is not None
@@ -286,18 +285,6 @@ class PostgresDatabase:
         with self._lock:
             if self._writer is not None:
                 self._writer.close()
-
-
-def _values(statement: Statement, values: Sequence[Any]) -> list[Any]:
-    return [
-        [_text(each) for each in orjson.loads(value)] if place in statement.lists else _text(value)
-        for place, value in enumerate(values)
-    ]
-
-
-def _text(value: Any) -> Any:
-    # The one character that PostgreSQL's texts can't hold.
-    return value.replace("\0", "\ufffd") if isinstance(value, str) else value
 
 
 def _refuse(error: psycopg.Error) -> NoReturn:

@@ -175,18 +175,10 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     UNION ALL SELECT node #>> '{}' FROM walk WHERE json_typeof(node) = 'string'
 $$;
 
-CREATE FUNCTION lcft_escaped(needle text) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT substr(to_json(needle)::text, 2, length(to_json(needle)::text) - 2)
-$$;
-
-CREATE FUNCTION lcft_json_contains(data text, needle text) RETURNS boolean
+CREATE FUNCTION lcft_json_contains(data text, needle text, escaped text) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT CASE
-        WHEN data IS NULL THEN FALSE
-        -- Most rows don't: an untouched string of JSON would hold the needle as JSON writes it.
-        WHEN strpos(data, '\u') = 0
-            AND strpos(lcft_casefold(data), lcft_escaped(needle)) = 0 THEN FALSE
+        WHEN strpos(data, '\u') = 0 AND strpos(lcft_casefold(data), escaped) = 0 THEN FALSE
         ELSE EXISTS (
             SELECT 1 FROM lcft_strings(data) AS each
             WHERE strpos(lcft_casefold(each.value), needle) > 0
