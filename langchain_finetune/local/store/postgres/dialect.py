@@ -47,6 +47,7 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
         _JSON_CONTAINS,
     ),
     (re.compile(r"\b(json_each|json_extract|casefold|instr)\("), r"lcft_\1("),
+    (re.compile(r"\bgroup_concat\(([^()]+)\)"), r"string_agg((\1)::text, ',')"),
     # The plus keeps SQLite from reading an index.
     (re.compile(r"(?<=[\s(])\+(?=[a-z])"), ""),
     (re.compile(r"\bIS NOT (\?\d+)"), r"IS DISTINCT FROM \1"),
