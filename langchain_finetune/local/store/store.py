@@ -57,8 +57,12 @@ class RunStore:
         if server is None:
             self._database = records = file = open_store_file(path)
         else:
-            self._database = _open_server(server, limits)
             self._records = records = open_export_records(path.parent / EXPORT_RECORDS)
+            try:
+                self._database = _open_server(server, limits)
+            except BaseException:
+                records.close()
+                raise
         self.retention = Retention(self._database, limits)
         self.attachments = Attachments(self._database)
         self.projects = ProjectStore(self._database)
