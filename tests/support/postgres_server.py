@@ -54,18 +54,19 @@ class PostgresServer:
     def _run(self, program, *arguments, wait=True):
         run = subprocess.run if wait else subprocess.Popen
         options = {"check": True} if wait else {}
-        return run(
-            [self._bin / program, *arguments],
-            cwd=self._folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=(self._folder / f"{program}.log").open("ab"),
-            env={"PATH": os.environ["PATH"], "HOME": str(self._folder), "LC_ALL": "C.UTF-8"},
-            user=self._user and self._user.pw_uid,
-            group=self._user and self._user.pw_gid,
-            extra_groups=[] if self._user else None,
-            **options,
-        )
+        with (self._folder / f"{program}.log").open("ab") as log:
+            return run(
+                [self._bin / program, *arguments],
+                cwd=self._folder,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                env={"PATH": os.environ["PATH"], "HOME": str(self._folder), "LC_ALL": "C.UTF-8"},
+                user=self._user and self._user.pw_uid,
+                group=self._user and self._user.pw_gid,
+                extra_groups=[] if self._user else None,
+                **options,
+            )
 
     def start(self):
         settings = [

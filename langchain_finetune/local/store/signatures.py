@@ -102,7 +102,8 @@ def _of_text(text: str) -> Marks:
     if len(data) < 3:  # noqa: PLR2004 - bytes of a mark
         return np.empty(0, dtype=np.uint32)
     wide = data.astype(np.uint32)
-    return ((wide[:-2] << 16 | wide[1:-1] << 8 | wide[2:]) * _FACTOR) >> np.uint32(_SHIFT)
+    spread = (wide[:-2] << 16 | wide[1:-1] << 8 | wide[2:]) * _FACTOR
+    return (spread >> _SHIFT).astype(np.uint32)
 
 
 def _some(marks: list[int]) -> list[int]:

@@ -126,8 +126,9 @@ def test_a_null_character_is_kept_in_json_and_found_as_a_replacement(opened):
     run = store.runs.get(run_id)
     assert json.loads(run.row["inputs"]) == told
     assert (run.row["name"], run.row["error"]) == ("n\ufffd", "e\ufffd")
-    for text in ("a\\u0000b", "a\ufffdb", r"c\\u0000"):
-        assert found(store, filter=f"search({json.dumps(text)})".replace("\\\\u", "\\u")) or True
+    assert found(store, filter='search("A\ufffdB")') == {run_id}
+    assert found(store, filter='search("a\0b")') == {run_id}
+    assert found(store, filter=r'search(inputs, "c\\u0000")') == {run_id}
     assert found(store, filter='eq(input_value, "a\ufffdb")') == {run_id}
     assert found(store, filter=r'eq(input_value, "c\\u0000")') == {run_id}
 
@@ -382,6 +383,8 @@ def test_a_server_that_can_not_be_used_is_told_without_the_password(opened, chan
         "postgresql://me:secret%zz@host/runs",
         "postgresql://me:secret@host:port:secret/runs",
         "postgresql://me:secret@host/runs?nonsense=secret",
+        "postgresql://me:un@secret@host/runs",
+        "postgresql://me:12/secret@host/runs",
     ],
 )
 def test_an_address_that_is_none_is_refused_without_its_text(tmp_path, address):
@@ -414,7 +417,7 @@ def test_a_large_page_does_not_lie_in_memory(opened, monkeypatch):
     ids = {posted(store, inputs={"t": "x" * 10_000}) for _ in range(7)}
     asked = v1_query({"session": [store.projects.ensure("app")]})
     page = store.runs.find(asked)
-    assert (len(page.runs), page.has_more) == (3, True)
+    assert (len(page.runs), page.has_more) == (2, True)
     assert found(store, select=["inputs"]) == ids
 
 
@@ -442,7 +445,8 @@ def test_both_kinds_of_database_have_the_same_columns(opened, tmp_path):
             (table, column["name"])
             for table in tables
             for column in file._database.rows(f"PRAGMA table_info({table})")
-            if table != "exports"
+            # What is a file's only: exports, and what its index is made of.
+            if table not in {"exports", "signed_blocks", "signed_rows", "unsigned_runs"}
         }
     rows = opened()._database.rows(
         "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = ?",

@@ -4,9 +4,11 @@ What an address holds of secrets is nowhere shown, nor what the server says of a
 """
 
 import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import psycopg
 from psycopg import errors
@@ -60,10 +62,15 @@ class Server:
         if not address.startswith(_SCHEMES):
             raise _not_an_address()
         try:
-            self._settings = _DEFAULTS | conninfo_to_dict(address)
+            self._settings: dict[str, Any] = {**_DEFAULTS, **conninfo_to_dict(address)}
         except psycopg.ProgrammingError:
             # Its message would quote the password.
             raise _not_an_address() from None
+        # A password that is not percent-encoded may have become a part of these, which are shown.
+        shown = [str(self._settings.get(name) or "") for name in ("host", "dbname")]
+        port = str(self._settings.get("port") or "")
+        if "@" in "".join(shown) or not re.fullmatch(r"[\d,]*", port):
+            raise _not_an_address()
 
     def __str__(self) -> str:
         """Return host and database; not the user, and no secret."""
@@ -79,7 +86,7 @@ class Server:
             psycopg.OperationalError: It can't be reached, or refuses the user.
         """
         found = psycopg.connect(
-            **self._settings,  # type: ignore[arg-type]
+            **self._settings,
             autocommit=True,
             row_factory=dict_row,
         )

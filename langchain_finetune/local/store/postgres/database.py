@@ -4,9 +4,9 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, cast
 
 import psycopg
 from psycopg import errors
@@ -206,10 +206,9 @@ class PostgresDatabase:
         def ask(connection: Connection) -> tuple[list[Row], bool]:
             found: list[Row] = []
             size = 0
-            with (
-                connection.cursor() as cursor,
-                closing(cursor.stream(statement.sql, given)) as rows,
-            ):
+            stream = connection.cursor().stream(statement.sql, given)
+            # It is a generator, which ends the statement as it is closed.
+            with closing(cast("Generator[Row]", stream)) as rows:
                 for row in rows:
                     if len(found) == limit or size > sqlite.MAX_PAGE_BYTES:
                         return found, True
