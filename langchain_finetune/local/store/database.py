@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from langchain_finetune.local.sqlite import Where
 
-Row = dict[str, Any]
+StoreRow = dict[str, Any]
 
 
 class StoreDatabase(Protocol):
@@ -18,30 +18,30 @@ class StoreDatabase(Protocol):
     def transaction(self) -> AbstractContextManager[None]:
         """Make the changes inside happen together or not at all, with no other writer between."""
 
-    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[StoreRow]:
         """Return all rows of a query, by column."""
 
-    def row(self, sql: str, values: Sequence[Any] = ()) -> Row | None:
+    def row(self, sql: str, values: Sequence[Any] = ()) -> StoreRow | None:
         """Return the first row of a query, or None."""
 
-    def search(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
+    def search(self, sql: str, values: Sequence[Any] = ()) -> list[StoreRow]:
         """Return all rows of a query with a client's conditions, which may take too long."""
 
-    def page(self, sql: str, values: Sequence[Any], limit: int) -> tuple[list[Row], bool]:
+    def page(self, sql: str, values: Sequence[Any], limit: int) -> tuple[list[StoreRow], bool]:
         """Return the first rows of a search, and whether more follow."""
 
     def listed(
         self, source: str, conditions: Iterable[Where], order: str, limit: int, offset: int
-    ) -> list[Row]:
+    ) -> list[StoreRow]:
         """Return a part of what `SELECT {source} WHERE ... ORDER BY {order}` gives."""
 
     def run(self, sql: str, values: Sequence[Any] = ()) -> int:
         """Change something; return how many rows it touched."""
 
-    def put(self, table: str, row: Row) -> None:
+    def put(self, table: str, row: StoreRow) -> None:
         """Add a row, or replace the one with its id."""
 
-    def put_all(self, table: str, rows: Iterable[Row]) -> None:
+    def put_all(self, table: str, rows: Iterable[StoreRow]) -> None:
         """Add rows, or replace those with their ids, all or none."""
 
     def require_room(self) -> None:

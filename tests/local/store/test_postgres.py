@@ -20,6 +20,7 @@ from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.store import NO_LIMITS, Limits, RunStore
 from langchain_finetune.local.store.run_changes import run_change
 from langchain_finetune.local.store.run_queries import cursor_after, v1_query
+from langchain_finetune.local.store.schema import open_store_file
 from support.postgres_server import PASSWORD
 from support.random_filters import random_filter, random_runs, written
 from support.reference_filter import matches
@@ -435,16 +436,16 @@ def test_doctor_says_what_a_server_keeps(opened, postgres):
 
 def test_both_kinds_of_database_have_the_same_columns(opened, tmp_path):
     """A migration of one must not be forgotten in the other."""
-    with closing(RunStore(tmp_path / "runs.sqlite")) as file:
+    with closing(open_store_file(tmp_path / "runs.sqlite")) as file:
         tables = [
             row["name"]
-            for row in file._database.rows("SELECT name FROM sqlite_schema WHERE type = 'table'")
+            for row in file.rows("SELECT name FROM sqlite_schema WHERE type = 'table'")
             if not row["name"].startswith("sqlite_")
         ]
         expected = {
             (table, column["name"])
             for table in tables
-            for column in file._database.rows(f"PRAGMA table_info({table})")
+            for column in file.rows(f"PRAGMA table_info({table})")
             # What is a file's only: exports, and what its index is made of.
             if table not in {"exports", "signed_blocks", "signed_rows", "unsigned_runs"}
         }

@@ -19,10 +19,10 @@ from psycopg.rows import dict_row
 from langchain_finetune.errors import EngineError
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.sqlite import DatabaseLockedError
-from langchain_finetune.local.store.database import Row
+from langchain_finetune.local.store.database import StoreRow
 from langchain_finetune.local.store.postgres.schema import NAME
 
-Connection = psycopg.Connection[Row]
+ServerConnection = psycopg.Connection[StoreRow]
 
 SEARCH_S = 60
 """How long a statement of a connection that reads may take, unless told otherwise."""
@@ -79,7 +79,7 @@ class Server:
         name = self._settings.get("dbname") or os.environ.get("PGDATABASE") or "its default"
         return f"at {host}, port {port}, database {name}"
 
-    def connect(self, *, reads_only: bool = False) -> Connection:
+    def connect(self, *, reads_only: bool = False) -> ServerConnection:
         """Open a connection, in which each statement is a transaction of its own.
 
         Raises:
@@ -120,7 +120,7 @@ class _NumberLoader(Loader):
 class Reader:
     """A connection that reads, and how long its statements may take."""
 
-    def __init__(self, connection: Connection, *, is_new: bool) -> None:
+    def __init__(self, connection: ServerConnection, *, is_new: bool) -> None:
         self.connection = connection
         self.is_new = is_new
         self.is_lost = False

@@ -15,13 +15,13 @@ from langchain_finetune.local import sqlite, sqlite_readers
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.sqlite import Where, all_of
 from langchain_finetune.local.sqlite_readers import ASKED_AT, EngineStopsError, SearchesBusyError
-from langchain_finetune.local.store.database import Row
+from langchain_finetune.local.store.database import StoreRow
 from langchain_finetune.local.store.postgres.connections import (
     SEARCH_S,
-    Connection,
     Reader,
     ReaderPool,
     Server,
+    ServerConnection,
     refusal,
 )
 from langchain_finetune.local.store.postgres.dialect import text_value, translated, upsert
@@ -58,7 +58,7 @@ class PostgresDatabase:
         self._ended = threading.Event()
         self._lock = threading.RLock()
         self._writing: int | None = None
-        self._writer: Connection | None = None
+        self._writer: ServerConnection | None = None
         self._readers = ReaderPool(self._server)
         try:
             self._open()
@@ -105,7 +105,7 @@ class PostgresDatabase:
             finally:
                 self._writing = None
 
-    def _begun(self) -> Connection:
+    def _begun(self) -> ServerConnection:
         """Return the connection that writes, in a transaction that has its turn."""
         if self._writer is not None and not self._writer.closed:
             try:
@@ -136,7 +136,7 @@ class PostgresDatabase:
         self._writer = None
         writer.close()
 
-    def _read(self, ask: Callable[[Connection], T], bound_s: int = SEARCH_S) -> T:
+    def _read(self, ask: Callable[[ServerConnection], T], bound_s: int = SEARCH_S) -> T:
         """Return what a question gives; it may be asked twice where a connection was lost."""
         if self._writing == threading.get_ident() and self._writer is not None:
             return ask(self._writer)
@@ -153,7 +153,7 @@ class PostgresDatabase:
                 if reader is None or reader.is_new or not reader.is_lost:
                     _refuse(error)
 
-    def _search(self, ask: Callable[[Connection], T]) -> T:
+    def _search(self, ask: Callable[[ServerConnection], T]) -> T:
         began = time.monotonic()
         waited = began - ASKED_AT.get(began)
         left = math.ceil((sqlite_readers.MAX_SEARCH_S - waited) / _STEP_S) * _STEP_S
@@ -177,17 +177,17 @@ class PostgresDatabase:
             code="query_too_slow",
         )
 
-    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[StoreRow]:
         """Return all rows of a query, by column."""
         statement = translated(sql)
         given = statement.values(values)
         return self._read(lambda each: each.execute(statement.sql, given).fetchall())
 
-    def row(self, sql: str, values: Sequence[Any] = ()) -> Row | None:
+    def row(self, sql: str, values: Sequence[Any] = ()) -> StoreRow | None:
         """Return the first row of a query, or None."""
         return next(iter(self.rows(sql, values)), None)
 
-    def search(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
+    def search(self, sql: str, values: Sequence[Any] = ()) -> list[StoreRow]:
         """Return all rows of a query with a client's conditions, as `rows`.
 
         Raises:
@@ -198,17 +198,17 @@ class PostgresDatabase:
         given = statement.values(values)
         return self._search(lambda each: each.execute(statement.sql, given).fetchall())
 
-    def page(self, sql: str, values: Sequence[Any], limit: int) -> tuple[list[Row], bool]:
+    def page(self, sql: str, values: Sequence[Any], limit: int) -> tuple[list[StoreRow], bool]:
         """Return the first rows of a search, and whether more follow, as `Database.page`."""
         statement = translated(sql)
         given = statement.values((*values, limit + 1))
 
-        def ask(connection: Connection) -> tuple[list[Row], bool]:
-            found: list[Row] = []
+        def ask(connection: ServerConnection) -> tuple[list[StoreRow], bool]:
+            found: list[StoreRow] = []
             size = 0
             stream = connection.cursor().stream(statement.sql, given)
             # It is a generator, which ends the statement as it is closed.
-            with closing(cast("Generator[Row]", stream)) as rows:
+            with closing(cast("Generator[StoreRow]", stream)) as rows:
                 for row in rows:
                     if len(found) == limit or size > sqlite.MAX_PAGE_BYTES:
                         return found, True
@@ -220,7 +220,7 @@ class PostgresDatabase:
 
     def listed(
         self, source: str, conditions: Iterable[Where], order: str, limit: int, offset: int
-    ) -> list[Row]:
+    ) -> list[StoreRow]:
         """Return a part of what `SELECT {source} WHERE ... ORDER BY {order}` gives, as `search`.
 
         `source` and `order` are constants of this package; a negative limit is none.
@@ -236,12 +236,12 @@ class PostgresDatabase:
         statement = translated(sql)
         return self._changed(statement.sql, statement.values(values))
 
-    def put(self, table: str, row: Row) -> None:
+    def put(self, table: str, row: StoreRow) -> None:
         """Add a row, or replace the one with its id; names of tables and columns are constants."""
         sql = upsert(table, tuple(row), KEYS.get(table, ("id",)))
         self._changed(sql, [text_value(value) for value in row.values()])
 
-    def put_all(self, table: str, rows: Iterable[Row]) -> None:
+    def put_all(self, table: str, rows: Iterable[StoreRow]) -> None:
         """Add rows, or replace those with their ids, all or none; it waits once for them all."""
         alike: dict[tuple[str, ...], list[list[Any]]] = {}
         for row in rows:

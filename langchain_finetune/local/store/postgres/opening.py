@@ -7,7 +7,7 @@ import psycopg
 from psycopg import errors
 
 from langchain_finetune.errors import EngineError
-from langchain_finetune.local.store.postgres.connections import Connection, Server, reason
+from langchain_finetune.local.store.postgres.connections import Server, ServerConnection, reason
 from langchain_finetune.local.store.postgres.schema import MIGRATIONS, NAME
 
 
@@ -29,7 +29,7 @@ def opening(server: Server) -> Iterator[None]:
         raise EngineError(f"The run store {server} can't be opened ({reason(error)}).") from error
 
 
-def migrate(server: Server, writer: Connection) -> None:
+def migrate(server: Server, writer: ServerConnection) -> None:
     """Bring the tables to this version, inside the transaction that has begun, which stays open.
 
     Raises:
@@ -65,7 +65,7 @@ def server_state(address: str) -> str:
         return f"PostgreSQL {found['server_version']} {server}; {tables}"
 
 
-def _usable_version(server: Server, connection: Connection) -> int | None:
+def _usable_version(server: Server, connection: ServerConnection) -> int | None:
     """Return how many migrations are done, None before the first; refuse what can't be used."""
     [found] = connection.execute(
         "SELECT current_setting('server_encoding') AS encoding,"
