@@ -152,7 +152,6 @@ def test_a_server_of_the_run_store_is_told(found, monkeypatch):
     code, findings = found()
     assert (code, findings["run store"]["state"]) == (1, "bad")
     assert "at 127.0.0.1, port 1, database runs can't be opened" in findings["run store"]["detail"]
-    assert "can't start before this is mended: run store" in findings["embedded engine"]["detail"]
     assert "s3cret" not in str(findings)
 
 
