@@ -38,7 +38,8 @@ class Runs:
     """All runs of a store.
 
     A run of which only a patch has come so far is kept, and shown once its post has come too.
-    `make_room` is called before runs are taken in; it may raise to refuse them.
+    `make_room` is called before runs are taken in; it may raise to refuse them. `note_changes` gets
+    the ids of those that are, inside the transaction.
     """
 
     def __init__(
@@ -48,12 +49,15 @@ class Runs:
         feedback: Feedback,
         attachments: Attachments,
         make_room: Callable[[], None],
+        *,
+        note_changes: Callable[[Iterable[str]], None],
     ) -> None:
         self._database = database
         self._projects = projects
         self._feedback = feedback
         self._attachments = attachments
         self._make_room = make_room
+        self._note_changes = note_changes
 
     def apply(
         self,
@@ -190,6 +194,7 @@ class Runs:
                 row["project_id"] = projects[named]
             rows[change.run_id] = changed[change.run_id] = row
         self._database.put_all("runs", changed.values())
+        self._note_changes(changed)
 
     def _project_of(self, change: RunChange) -> str | None:
         if change.project_id:

@@ -4,6 +4,7 @@ They are in one SQLite file, or in a PostgreSQL server that several engines shar
 """
 
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 from langchain_finetune.errors import EngineError
@@ -23,7 +24,7 @@ from langchain_finetune.local.store.queues import Queues
 from langchain_finetune.local.store.retention import DAYS_VARIABLE, SIZE_VARIABLE, Limits, Retention
 from langchain_finetune.local.store.runs import Runs
 from langchain_finetune.local.store.schema import open_export_records, open_store_file
-from langchain_finetune.local.store.signer import Signer
+from langchain_finetune.local.store.signer import Signer, note_changes
 from langchain_finetune.local.store.spans import Spans
 from langchain_finetune.local.store.threads import Threads
 
@@ -75,6 +76,7 @@ class RunStore:
             self.feedback,
             self.attachments,
             self.retention.make_room,
+            note_changes=(lambda _: None) if file is None else partial(note_changes, file),
         )
         self.spans = Spans(self._database, self.runs)
         self.figures = FiguresByModel(self._database)
