@@ -37,8 +37,8 @@ INSERT INTO unsigned_runs (id) SELECT id FROM runs;
 """
 """Each change of a run is one in the list, so that nothing is looked for as runs come in.
 
-Whoever adds runs, or replaces them, calls `note_changes`: a trigger for that would have SQLite keep
-a journal for each statement, which takes a third of the time of taking in a run.
+Whoever adds runs, or replaces them, calls `note_changes`: a trigger for that makes taking in a run
+take a third longer.
 """
 
 BLOCK = 4096
