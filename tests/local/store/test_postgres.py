@@ -13,6 +13,7 @@ from contextlib import closing
 
 import orjson
 import pytest
+from langsmith import Client
 
 from langchain_finetune.errors import EngineError
 from langchain_finetune.local import sqlite_readers
@@ -24,6 +25,7 @@ from langchain_finetune.local.store.schema import open_store_file
 from support.postgres_server import PASSWORD
 from support.random_filters import random_filter, random_runs, written
 from support.reference_filter import matches
+from tests.local.conftest import running_engine
 
 CASES = 150
 
@@ -395,6 +397,26 @@ def test_an_address_that_is_none_is_refused_without_its_text(tmp_path, address):
     while error:
         assert "secret" not in str(error)
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+@pytest.mark.filterwarnings("ignore:list_runs")
+def test_two_engines_serve_one_store(postgres, tmp_path):
+    variables = {"LCFT_STORE": postgres.address(postgres.create())}
+    with (
+        running_engine(tmp_path / "a", variables=variables) as one,
+        running_engine(tmp_path / "b", variables=variables) as other,
+    ):
+        run_id = uuid.uuid4()
+        with closing(Client(api_url=one.url, api_key=one.key)) as client:
+            client.create_run("app", {"tea": "white"}, "chain", id=run_id, project_name="app")
+            client.flush()
+        with closing(Client(api_url=other.url, api_key=other.key)) as client:
+            client.update_run(run_id, outputs={"cups": 2})
+            client.flush()
+            [run] = client.list_runs(project_name="app")
+        assert (run.id, run.inputs, run.outputs) == (run_id, {"tea": "white"}, {"cups": 2})
+        assert PASSWORD not in one.log() + other.log()
+    assert not (tmp_path / "a" / "runs.sqlite").exists()
 
 
 def test_exports_are_of_the_engine_that_writes_them(opened, tmp_path):
