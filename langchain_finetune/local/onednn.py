@@ -41,14 +41,14 @@ def train_by_onednn(model: torch.nn.Module) -> None:
 def _knows(kind: torch.dtype) -> bool:
     if not torch.backends.mkldnn.is_available():
         return False
-    return kind == torch.float32 or (kind == torch.bfloat16 and _has_bfloat16())
+    return bool(kind == torch.float32 or (kind == torch.bfloat16 and _has_bfloat16()))
 
 
 def _product(given: Any, weight: Any, bias: Any = None) -> Any:
     return _linear(given, weight, bias, "none", [], "")
 
 
-class _PackedLinear(torch.nn.Module):
+class _PackedLinear(torch.nn.Module):  # type: ignore[misc]
     def __init__(self, linear: torch.nn.Linear) -> None:
         super().__init__()
         self.in_features, self.out_features = linear.in_features, linear.out_features
@@ -59,12 +59,12 @@ class _PackedLinear(torch.nn.Module):
         return _product(given, self.weight, self.bias)
 
 
-class _TrainedLinear(torch.nn.Linear):
+class _TrainedLinear(torch.nn.Linear):  # type: ignore[misc]
     def forward(self, given: torch.Tensor) -> Any:
         return _Product.apply(given, self.weight, self.bias)
 
 
-class _Product(torch.autograd.Function):
+class _Product(torch.autograd.Function):  # type: ignore[misc]
     @staticmethod
     def forward(ctx: Any, given: Any, weight: Any, bias: Any) -> Any:
         # A frozen weight needs no inputs, which are most of the memory of a step.

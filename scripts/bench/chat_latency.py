@@ -166,7 +166,7 @@ def _ratio(ours: Rounds, theirs: Rounds) -> float:
 
 def _best(rounds: Rounds) -> float:
     """Return the mean of the prompts' best times."""
-    return statistics.mean(min(prompt) for prompt in zip(*rounds, strict=True))
+    return float(statistics.mean(min(prompt) for prompt in zip(*rounds, strict=True)))
 
 
 @contextmanager

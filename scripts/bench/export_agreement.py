@@ -124,7 +124,7 @@ class Reference:
 
     def tokens(self, text: str) -> list[int]:
         """Return the tokens of a text, at most so many as were asked for."""
-        return self.tokenizer.encode(text, add_special_tokens=False)[:TOKENS]
+        return list(self.tokenizer.encode(text, add_special_tokens=False))[:TOKENS]
 
     def answer(self, request: dict[str, Any]) -> tuple[list[int], list[float]]:
         """Return the greedy tokens without the end, and the gap to the second at each."""

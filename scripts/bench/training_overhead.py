@@ -94,7 +94,7 @@ def main() -> None:
         script = [base, data, Path(home) / "out", given.lora_rank, given.epochs, given.at_once]
         try:
             # The engine imports what answering needs in its first seconds.
-            messages = [{"role": "user", "content": "Hello"}]
+            messages: list[Any] = [{"role": "user", "content": "Hello"}]
             client.chat.completions.create(model="nano", messages=messages, max_tokens=2)
             file = client.files.create(file=data, purpose="fine-tune").id
             running = RunningEngine.read(Path(home))
@@ -186,7 +186,7 @@ def _bare(arguments: list[str]) -> None:
     subprocess.run(command, check=True, capture_output=True, env=environment)
 
 
-def _job(client: OpenAI, base: str, file: str, hyperparameters: dict[str, int]) -> None:
+def _job(client: OpenAI, base: str, file: str, hyperparameters: Any) -> None:
     job = client.fine_tuning.jobs.create(
         model=base, training_file=file, hyperparameters=hyperparameters
     )
