@@ -75,7 +75,7 @@ def write(path: Path, count: int) -> None:
         structs = path.name.endswith("structs.parquet")
         _write_parquet(path, map(run, range(count)), structs=structs)
         return
-    opened: dict[str, Callable[[], Any]] = {
+    opened: Callable[[], Any] = {
         ".jsonl": lambda: path.open("wb"),
         ".gz": lambda: gzip.open(path, "wb", compresslevel=1),  # noqa: SIM115 - it is used in `with`
         ".zst": lambda: zstandard.open(path, "wb"),
