@@ -6,6 +6,8 @@ from uuid import uuid4
 
 import pytest
 
+from langchain_finetune.local import sqlite_readers
+from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.store import RunStore, signer
 from langchain_finetune.local.store.run_changes import run_change
 from langchain_finetune.local.store.run_queries import v1_query
@@ -164,6 +166,15 @@ def test_a_block_whose_runs_are_gone_is_given_up(store):
     assert store._database.row("SELECT count(*) AS n FROM signed_rows") == {"n": 0}
     assert unsigned(store) == ids
     assert found(store, 'search("sencha")') == ids
+
+
+def test_a_search_that_is_ended_while_it_asks_for_signatures_is_too_slow(store, monkeypatch):
+    ids = [{"id": str(uuid4())} for _ in range(6000)]
+    store._database.put_all("unsigned_runs", ids)
+    monkeypatch.setattr(sqlite_readers, "MAX_SEARCH_S", 0)
+    with pytest.raises(ApiError) as ended:
+        store._database.search("SELECT may_have('[1, 2]') AS ids")
+    assert ended.value.code == "query_too_slow"
 
 
 def test_blocks_are_made_by_themselves(tmp_path, monkeypatch):
