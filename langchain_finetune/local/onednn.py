@@ -9,17 +9,15 @@ from typing import Any
 
 import torch
 
-# What PyTorch's own compiler calls for a linear layer; they have no public name.
-_linear = torch.ops.mkldnn._linear_pointwise  # noqa: SLF001
-_packed = torch.ops.mkldnn._reorder_linear_weight  # noqa: SLF001
-_has_bfloat16 = torch.ops.mkldnn._is_mkldnn_bf16_supported  # noqa: SLF001
+# What PyTorch's own compiler calls for a linear layer has no public name, and is not in all builds.
+_onednn = torch.ops.mkldnn
 
 
 def pack(model: torch.nn.Module) -> None:
     """Arrange the weights of a model for inference; one that is tied to the embedding stays.
 
-    In 16 bits, its answers stay the same to the bit. Does nothing where PyTorch lacks oneDNN, or
-    where that lacks the model's type.
+    In 16 bits, its answers stay the same to the bit. Does nothing where PyTorch lacks oneDNN, where
+    that lacks the model's type, and on other processors than x86, where it was not tried.
     """
     if not _knows(next(model.parameters()).dtype):
         return
@@ -39,20 +37,22 @@ def train_by_onednn(model: torch.nn.Module) -> None:
 
 
 def _knows(kind: torch.dtype) -> bool:
-    if not torch.backends.mkldnn.is_available():
+    x86 = torch.backends.cpu.get_cpu_capability().startswith("AVX")
+    if not x86 or not torch.backends.mkldnn.is_available():
         return False
-    return bool(kind == torch.float32 or (kind == torch.bfloat16 and _has_bfloat16()))
+    half = kind == torch.bfloat16 and _onednn._is_mkldnn_bf16_supported()  # noqa: SLF001
+    return bool(kind == torch.float32 or half)
 
 
 def _product(given: Any, weight: Any, bias: Any = None) -> Any:
-    return _linear(given, weight, bias, "none", [], "")
+    return _onednn._linear_pointwise(given, weight, bias, "none", [], "")  # noqa: SLF001
 
 
 class _PackedLinear(torch.nn.Module):  # type: ignore[misc]
     def __init__(self, linear: torch.nn.Linear) -> None:
         super().__init__()
         self.in_features, self.out_features = linear.in_features, linear.out_features
-        self.weight = _packed(linear.weight.detach(), None)
+        self.weight = _onednn._reorder_linear_weight(linear.weight.detach(), None)  # noqa: SLF001
         self.bias = None if linear.bias is None else linear.bias.detach()
 
     def forward(self, given: torch.Tensor) -> Any:

@@ -15,7 +15,9 @@ from langchain_finetune.local.onednn import pack, train_by_onednn  # noqa: E402
 from langchain_finetune.local.serving.decoder import Decoder, Portion  # noqa: E402
 
 pytestmark = pytest.mark.skipif(
-    not torch.backends.mkldnn.is_available(), reason="PyTorch has no oneDNN on this machine"
+    not torch.backends.mkldnn.is_available()
+    or not torch.backends.cpu.get_cpu_capability().startswith("AVX"),
+    reason="No x86 processor, or PyTorch without oneDNN",
 )
 IDS = torch.arange(2, 62).reshape(2, 30)
 
