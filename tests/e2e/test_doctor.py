@@ -55,6 +55,7 @@ def test_a_healthy_home_lists_each_extra_and_what_the_machine_can_train(own_home
         "mlflow",
         "opik",
         "phoenix",
+        "postgres",
         "qlora",
         "tinker",
         "together",
