@@ -388,7 +388,13 @@ def test_faults_are_told_without_keys(langfuse, app, monkeypatch):
     [
         ({"feedback": [{"key": "a", "use_score": True}, {"key": "b", "use_score": True}]}, "one"),
         (
-            {"feedback": {"key": "a", "comparative_experiment": str(UUID(int=1))}},
+            {
+                "feedback": {
+                    "key": "a",
+                    "comparative_experiment": str(UUID(int=1)),
+                    "use_score": True,
+                }
+            },
             "LangSmith's only",
         ),
         ({"start_time": "2026-02-01", "end_time": "2026-01-01"}, "must be before end_time"),
