@@ -18,7 +18,7 @@ class MigrationBar:
     def __init__(self, *, quiet: bool) -> None:
         self.console = console(err=True, quiet=quiet)
         self._progress: Progress | None = None
-        self._told: tuple[str, int] | None = None
+        self._told: tuple[str, int | None] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -49,7 +49,7 @@ class MigrationBar:
             self.stop()
 
     def _log(self, news: MigrationProgress) -> None:
-        told = news.step, 20 * news.done // news.total if news.total else 0
+        told = news.step, 20 * news.done // news.total if news.total else None
         if told != self._told:
             self._told = told
             self.console.print(plain(str(news)), soft_wrap=True)
