@@ -89,6 +89,10 @@ class FireworksHost(SdkHost):
         for session in sessions:
             self._models.end_session(session)
 
+    def _status_of(self, error: BaseException) -> int | None:
+        # What a result is asked for is wrapped.
+        return getattr(error, "status_code", getattr(error.__cause__, "status_code", None))
+
     def close(self, how: How) -> None:
         """End the session, and let go of its client."""
         client = self._client

@@ -192,6 +192,9 @@ class SdkHost(ABC):
         """Return what a call returns that waits for the host; see `Waits.call`."""
         return self._waits.call(act, until_stop=until_stop)
 
+    def _status_of(self, error: BaseException) -> int | None:
+        return getattr(error, "status_code", None)
+
     def _end_left(self) -> None:
         self._end_by_id(self._sessions)
         if self._sessions:
@@ -210,8 +213,7 @@ class SdkHost(ABC):
                 raise StateGoneError from error
             raise _refusal(error, opening=opening) from error
         except self._failures as error:
-            # What a result is asked for may be wrapped.
-            status = getattr(error, "status_code", getattr(error.__cause__, "status_code", None))
+            status = self._status_of(error)
             if status == _MISSING and state:
                 raise StateGoneError from error
             if status in _BY_KEY:
