@@ -15,7 +15,6 @@ Those of every other engine stand in its module in `engines`.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 MB = 1024 * 1024
 _ANY_KEYS = frozenset({"role", "content", "name"})
@@ -91,11 +90,6 @@ class Profile:
     response_format: bool = False
     warnings: frozenset[str] = frozenset()
     within_openai: bool = False
-
-    @cached_property
-    def roles(self) -> frozenset[str]:
-        """The roles that it knows."""
-        return frozenset(self.keys)
 
 
 UNPROVEN = frozenset({"consecutive_answers", "late_system"})

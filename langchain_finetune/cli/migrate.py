@@ -13,9 +13,9 @@ from langchain_finetune.cli.gate_options import GateOptions, gate_options
 from langchain_finetune.cli.hyperparameter_options import hyperparameter_options
 from langchain_finetune.cli.interrupt import INTERRUPTED, takes_its_time_to_end
 from langchain_finetune.cli.job_options import EngineOptions, engine_options
+from langchain_finetune.cli.migration_bar import MigrationBar
 from langchain_finetune.cli.options import EngineChoice, build, with_options
 from langchain_finetune.cli.output import AsJson, print_drawn, print_json, print_line
-from langchain_finetune.cli.record import RecordingBar
 from langchain_finetune.cli.recording_options import RecordingOptions, recording_options
 from langchain_finetune.display.terminal import plain
 from langchain_finetune.evaluation.report.terminal import tables
@@ -74,7 +74,7 @@ def migrate(
         max_cost_usd=max_training_usd,
     )
     # What was asked for is paid for, so the first Ctrl-C waits for it.
-    with takes_its_time_to_end(), RecordingBar(quiet=as_json) as bar:
+    with takes_its_time_to_end(), MigrationBar(quiet=as_json) as bar:
 
         def confirm(estimate: RecordingEstimate) -> bool:
             bar.stop()

@@ -1,18 +1,17 @@
 """`record`: the answers of a fine-tuned model, before it goes dark."""
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from langchain_finetune.cli.interrupt import INTERRUPTED, takes_its_time_to_end
 from langchain_finetune.cli.job_options import AddressOption
+from langchain_finetune.cli.migration_bar import MigrationBar
 from langchain_finetune.cli.options import with_options
-from langchain_finetune.cli.output import AsJson, console, print_json, print_line
+from langchain_finetune.cli.output import AsJson, print_json, print_line
 from langchain_finetune.cli.recording_options import RecordingOptions, recording_options
 from langchain_finetune.cli.rescue import EngineOfAccount
-from langchain_finetune.display.terminal import plain
 from langchain_finetune.display.text import counted
 from langchain_finetune.migration.estimate import RecordingEstimate
 from langchain_finetune.migration.prices import dollars
@@ -40,7 +39,7 @@ def record(
     Run it again to go on after an error: no answer is paid for twice.
     """
     # What was asked for is paid for, so the first Ctrl-C waits for it.
-    with takes_its_time_to_end(), RecordingBar(quiet=as_json) as bar:
+    with takes_its_time_to_end(), MigrationBar(quiet=as_json) as bar:
 
         def confirm(estimate: RecordingEstimate) -> bool:
             bar.stop()
@@ -68,56 +67,6 @@ def record(
         print_json({"folder": str(made.folder), **made.manifest.model_dump(mode="json")})
     else:
         _report(made)
-
-
-class RecordingBar:
-    """Shows the progress of rescue and recording on standard error.
-
-    That is a bar or, without a terminal, a line for each step and each tenth of its requests.
-    """
-
-    def __init__(self, *, quiet: bool) -> None:
-        self.console = console(err=True, quiet=quiet)
-        self._progress: Progress | None = None
-        self._told: tuple[str, int] | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def show(self, news: MigrationProgress) -> None:
-        """Show news; the bar appears with the first, and goes when all is done."""
-        if not self.console.is_terminal:
-            self._log(news)
-            return
-        if self._progress is None:
-            columns = (
-                TextColumn("{task.description}", markup=False),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeRemainingColumn(),
-            )
-            self._progress = Progress(*columns, console=self.console, transient=True)
-            self._progress.add_task("", total=None)
-            self._progress.start()
-        [bar] = self._progress.task_ids
-        self._progress.update(bar, description=news.message, completed=news.done, total=news.total)
-        if news.total and news.done >= news.total:
-            self.stop()
-
-    def _log(self, news: MigrationProgress) -> None:
-        told = news.step, 10 * news.done // news.total if news.total else 0
-        if told != self._told:
-            self._told = told
-            self.console.print(plain(str(news)), soft_wrap=True)
-
-    def stop(self) -> None:
-        """Take the bar away, such as before a question."""
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
 
 
 def _report(made: ModelRecording) -> None:

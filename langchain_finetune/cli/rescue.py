@@ -1,30 +1,27 @@
 """`inventory` and `rescue`: what an account has of fine-tuned models, before they go dark."""
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from langchain_finetune.cli.job_options import AddressOption
+from langchain_finetune.cli.migration_bar import MigrationBar
 from langchain_finetune.cli.options import EngineChoice
 from langchain_finetune.cli.output import (
     AsJson,
-    console,
     print_json,
     print_line,
     print_note,
     print_rows,
 )
-from langchain_finetune.display.terminal import plain
 from langchain_finetune.display.text import counted
 from langchain_finetune.errors import EngineError
 from langchain_finetune.migration.archive import RescueManifest
 from langchain_finetune.migration.folders import MANIFEST
 from langchain_finetune.migration.inventory import Inventory
 from langchain_finetune.migration.listing import ModelCalls, TunedModel
-from langchain_finetune.migration.progress import MigrationProgress
 from langchain_finetune.migration.rescue import rescue as rescue_models
 
 EngineOfAccount = Annotated[EngineChoice, typer.Option(help="Engine of the account.")]
@@ -46,14 +43,14 @@ def inventory(
     as_json: AsJson = False,
 ) -> None:
     """List an account's fine-tuned models: days left, and who still calls them."""
-    with shown(quiet=as_json) as show:
+    with MigrationBar(quiet=as_json) as bar:
         found = Inventory.fetch(
             engine=engine,
             base_url=base_url,
             project=project,
             files=file or (),
             days=days,
-            on_progress=show,
+            on_progress=bar.show,
         )
     if as_json:
         print_json(found.model_dump(mode="json"))
@@ -85,8 +82,10 @@ def rescue(
     Run it again to go on after an error, or to add newer chat completions. Exits with 1 if the
     engine did not answer for something.
     """
-    with shown(quiet=as_json) as show:
-        found = rescue_models(models, out=out, engine=engine, base_url=base_url, on_progress=show)
+    with MigrationBar(quiet=as_json) as bar:
+        found = rescue_models(
+            models, out=out, engine=engine, base_url=base_url, on_progress=bar.show
+        )
     if as_json:
         print_json(found.model_dump(mode="json"))
     else:
@@ -96,25 +95,6 @@ def rescue(
             f"The engine did not answer for {len(found.failed)} of the files and lists. "
             "Run the same again: what is complete is not fetched again."
         )
-
-
-@contextmanager
-def shown(*, quiet: bool) -> Iterator[Callable[[MigrationProgress], None]]:
-    """Yield a function that shows progress on standard error: a line that changes, or a log."""
-    out = console(err=True, quiet=quiet)
-    if out.is_terminal and not quiet:
-        with out.status("") as status:
-            yield lambda progress: status.update(plain(str(progress)))
-        return
-    logged: set[tuple[int, int | None]] = set()
-
-    def log(progress: MigrationProgress) -> None:
-        place = progress.done, progress.total
-        if place not in logged:  # One line for each model.
-            logged.add(place)
-            out.print(plain(str(progress)), soft_wrap=True)
-
-    yield log
 
 
 def _is_called(model: TunedModel) -> bool:

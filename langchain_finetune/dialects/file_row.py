@@ -1,4 +1,4 @@
-"""One row of a file: an exported run, or a line of OpenAI's training format.
+"""One row of a file: an exported run, also of another store, or a line of a training file.
 
 Sources: LangSmith's documentation of bulk exports (columns `inputs`, `outputs`, `extra`,
 `feedback_stats` are JSON strings), the `langsmith` CLI's JSON lines (`run_id`, no `extra`), and
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from langchain_finetune.content import entries, mapping
+from langchain_finetune.dialects import langfuse, mlflow, opik, phoenix
 from langchain_finetune.dialects.chat_example import read_line
 from langchain_finetune.dialects.completions import read_chats
 from langchain_finetune.dialects.messages import ReasoningPolicy
@@ -21,6 +22,32 @@ from langchain_finetune.sessions import FineTuningSession, wire_messages
 from langchain_finetune.tolerant_json import loads
 
 _FORMS = ({"messages"}, {"input", "preferred_output"}, {"prompt", "completion"})
+
+
+def runs_of(value: Any) -> list[Any]:
+    """Return the runs of a trace or an observation of another store, or the value as the only one.
+
+    A run's `feedback_stats` hold the scores of its trace, too.
+
+    Example:
+        >>> runs_of({"inputs": {}}), runs_of("no object")
+        ([{'inputs': {}}], ['no object'])
+    """
+    row = mapping(value)
+    if "inputs" in row:
+        return [value]  # A run of LangSmith, as nearly all are.
+    if mlflow.is_trace(row):
+        trace = mlflow.read_trace(row)
+    elif langfuse.is_observation(row):
+        trace = langfuse.read_observation(row)
+    elif opik.is_trace(row):
+        trace = opik.read_trace(row)
+    elif phoenix.is_span(row):
+        trace = phoenix.read_span(row)
+    else:
+        return [value]
+    # Something else than a call of a model is counted by its type.
+    return list(trace.rated_runs()) or [{"id": row.get("id"), "run_type": "chain", "inputs": None}]
 
 
 def is_training_line(row: Mapping[str, Any]) -> bool:

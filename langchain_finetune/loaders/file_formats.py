@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from langchain_finetune.dialects.fast_path import RunColumns
+from langchain_finetune.dialects.file_row import runs_of
 from langchain_finetune.dialects.otel_spans import is_request, spans_of
-from langchain_finetune.dialects.stored_rows import runs_of
 from langchain_finetune.errors import LoadError
 from langchain_finetune.loaders.json_lines import (
     BUFFER,

@@ -86,16 +86,14 @@ def request_bytes(
     sending: dict[str, Any] = {"params": params} if params else {}
     if body is not None:
         sending["data"] = orjson.dumps(body)
-    for attempt in Retrying(
+    retrying = Retrying(
         retry=retry_if_exception(lambda error: status_of(error) in _BUSY),
         wait=_pause,
         stop=stop_after_attempt(ATTEMPTS) | stop_when_event_set(stop),
         sleep=sleep_using_event(stop),
         reraise=True,
-    ):
-        with attempt:
-            return client.request_with_retries(method, path, request_kwargs=sending).content
-    raise AssertionError("unreachable")
+    )
+    return retrying(client.request_with_retries, method, path, request_kwargs=sending).content
 
 
 def v2_url(client: Client, path: str) -> str:

@@ -17,6 +17,8 @@ import pytest
 from filelock import FileLock
 from packaging.requirements import Requirement
 
+from langchain_finetune.cli import doctor_home
+from langchain_finetune.extras import install_command
 from langchain_finetune.finetune.ledger import Ledger
 from langchain_finetune.home import RunningEngine
 from support.command_line import runs_command
@@ -278,3 +280,76 @@ def test_a_missing_extra_is_one_sentence_with_the_right_command(core, tmp_path, 
     assert "needs" in last, ran.stderr
     # It is installed from this clone.
     assert re.search(rf"pip install (-e )?'.*\[{extra}\]'", last), last
+
+
+def installed_as(folder, monkeypatch, *requirements, origin=None):
+    """Let the package look as if it was installed with these requirements, from this origin."""
+    info = folder / "langchain_finetune-9.dist-info"
+    info.mkdir()
+    lines = ["Metadata-Version: 2.1", "Name: langchain-finetune", "Version: 9"]
+    lines += [f"Requires-Dist: {each}" for each in requirements]
+    (info / "METADATA").write_text("\n".join(lines) + "\n")
+    if origin is not None:
+        (info / "direct_url.json").write_text(origin)
+    monkeypatch.syspath_prepend(str(folder))
+
+
+def test_packages_that_are_missing_or_too_old_are_told(own_home, found, monkeypatch, tmp_path):
+    installed_as(tmp_path, monkeypatch, "openai>=99", "no-such-package>=1", "pydantic>=1")
+    code, findings = found()
+    told = findings["required packages"]
+    assert (code, told["state"]) == (1, "bad")
+    version = importlib.metadata.version("openai")
+    assert f"openai {version} does not meet >=99; no-such-package is missing" in told["detail"]
+    assert "run pip install --upgrade langchain-finetune" in told["detail"]
+
+
+def test_an_engine_whose_extra_is_not_there_is_told(own_home, found, monkeypatch):
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    code, findings = found()
+    assert (code, findings["embedded engine"]["state"]) == (1, "bad")
+    assert "can't start. The embedded engine needs uvicorn" in findings["embedded engine"]["detail"]
+
+
+def test_an_address_that_is_none_is_told_without_being_quoted(own_home, found, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    monkeypatch.setenv("OPENAI_BASE_URL", "user:SECRET@nowhere")
+    code, findings = found()
+    assert (code, findings["engine openai"]["state"]) == (1, "bad")
+    assert "SECRET" not in findings["engine openai"]["detail"]
+
+
+def test_a_small_disk_and_a_free_port_are_told(own_home, found, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    (own_home / "port").write_text(str(port))
+    monkeypatch.setattr(doctor_home, "_MIN_FREE_GB", 1e9)
+    code, findings = found()
+    assert code == 0
+    assert findings["home"]["detail"].endswith("GB free; a training may need more")
+    assert findings["engine's port"]["detail"] == f"{port} is free"
+
+
+@pytest.mark.parametrize(
+    ("origin", "command"),
+    [
+        (None, "pip install 'langchain-finetune[local]'"),
+        ("{", "pip install 'langchain-finetune[local]'"),
+        ('{"url": "file:///no/such/folder"}', "pip install 'langchain-finetune[local]'"),
+        (
+            '{"url": "https://example.com/a.git", "vcs_info": {"vcs": "git"}}',
+            "pip install 'langchain-finetune[local] @ git+https://example.com/a.git'",
+        ),
+    ],
+)
+def test_the_command_for_an_extra_fits_how_the_package_was_installed(
+    tmp_path, monkeypatch, origin, command
+):
+    installed_as(tmp_path, monkeypatch, origin=origin)
+    assert install_command("local") == command
+
+
+def test_a_folder_is_named_as_it_was_installed(tmp_path, monkeypatch):
+    origin = json.dumps({"url": tmp_path.as_uri(), "dir_info": {"editable": True}})
+    installed_as(tmp_path, monkeypatch, origin=origin)
+    assert install_command("local") == f"pip install -e '{tmp_path}[local]'"

@@ -6,21 +6,25 @@ import pytest
 from langchain_openai import ChatOpenAI
 
 from langchain_finetune import (
-    Convert,
     DeployError,
-    FineTune,
     FireworksDeployment,
     JobCancelledError,
 )
 from langchain_finetune.engines import fireworks_deployment
 from langchain_finetune.engines.flow import Patience
-from langchain_finetune.engines.local import stop_engine
-from langchain_finetune.home import HOME_VARIABLE, host_key_file
+from langchain_finetune.home import host_key_file
 from support.fireworks_server import KEY, SHAPE, FireworksServer
-from support.jobs import chats
+from support.hosted import (
+    addressed,
+    examples,
+    holders_of_key,
+    kill_engine_and_trainer,
+    own_home,
+    pages,
+    step_at,
+    until,
+)
 from support.nano_loop import NanoTrainer
-from support.servers import served
-from tests.e2e.test_tinker import holders_of_key, kill_engine_and_trainer, pages, until
 
 pytestmark = pytest.mark.train
 
@@ -29,40 +33,19 @@ DEPLOYMENT = FireworksDeployment(name="even", shape=SHAPE)
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """A home with an engine of its own, which has no key for any host in its environment."""
-    home = tmp_path_factory.mktemp("fireworks") / "home"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(HOME_VARIABLE, str(home))
-        patch.delenv("FIREWORKS_API_KEY", raising=False)
-        patch.delenv("FIREWORKS_BASE_URL", raising=False)
+    with own_home(tmp_path_factory.mktemp("fireworks"), "fireworks") as home:
         yield home
-        stop_engine(home)
 
 
 @pytest.fixture
 def server(home):
-    server = FireworksServer(NanoTrainer())
-    with served(server.app) as url:
-        server.address = url
+    with addressed(FireworksServer(NanoTrainer())) as server:
         yield server
 
 
 def step(server, **changes):
-    settings = {
-        "model": "nano",
-        "engine": "fireworks",
-        "base_url": server.address,
-        "api_key": KEY,
-        "hyperparameters": {"n_epochs": 2, "batch_size": 6},
-        "deployment": DEPLOYMENT,
-        "suffix": "Is even",
-        "seed": 1,
-    }
-    return FineTune(**settings | changes)
-
-
-def examples(text="Is {n} even?"):
-    return Convert().invoke(chats(text=text))
+    settings = {"deployment": DEPLOYMENT, "suffix": "Is even"} | changes
+    return step_at(server, "fireworks", KEY, **settings)
 
 
 def test_a_chain_trains_deploys_and_returns_a_model_that_answers(server, home):

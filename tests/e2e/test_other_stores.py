@@ -5,6 +5,7 @@ import json
 import re
 from collections import Counter
 from functools import partial
+from uuid import UUID
 
 import pytest
 from fastapi import FastAPI
@@ -15,6 +16,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from phoenix.client import Client as PhoenixClient
 
 from langchain_finetune import (
+    InvalidArgumentError,
     LangfuseChatLoader,
     LangSmithRunChatLoader,
     LoadError,
@@ -24,6 +26,7 @@ from langchain_finetune import (
     RunRecorder,
 )
 from support.langfuse_server import KEYS, LangfuseServer
+from support.phoenix_server import KEY, PhoenixServer
 from support.servers import served
 from support.store import store_client
 from support.traced_app import (
@@ -62,6 +65,16 @@ def langfuse():
         client.shutdown()
 
 
+@pytest.fixture(scope="module")
+def phoenix():
+    """The stand-in of Phoenix and a client of it."""
+    server = PhoenixServer()
+    with served(server.app) as url:
+        client = PhoenixClient(base_url=url, api_key=KEY)
+        yield server, client
+        client._client.close()
+
+
 def phoenix_rows(spans):
     """Spans as Phoenix' REST API has them, newest first."""
     rows = []
@@ -90,7 +103,7 @@ def phoenix_rows(spans):
 
 
 @pytest.fixture(scope="module")
-def app(mlflow_client, langfuse, tmp_path_factory):
+def app(mlflow_client, langfuse, phoenix, tmp_path_factory):
     """The loaders of each store, to which the same calls were traced at the same time."""
     folder = tmp_path_factory.mktemp("app")
     spans = InMemorySpanExporter()
@@ -109,15 +122,21 @@ def app(mlflow_client, langfuse, tmp_path_factory):
             each.client.flush()
         langfuse[1].flush()
         rows = phoenix_rows(spans.get_finished_spans())
+        phoenix[0].spans = rows
         (folder / "spans.json").write_text(json.dumps({"data": rows, "next_cursor": None}))
         yield {
             "langsmith": LangSmithRunChatLoader(project_name="app", client=langsmith),
             "recorder": RunFileChatLoader(folder / "runs.jsonl"),
             "langfuse": LangfuseChatLoader(client=langfuse[1]),
             "mlflow": MLflowChatLoader(project_name="app", client=mlflow_client),
-            "phoenix": RunFileChatLoader(folder / "spans.json"),
+            "phoenix": PhoenixChatLoader(project_name="app", client=phoenix[1]),
+            "phoenix file": RunFileChatLoader(folder / "spans.json"),
             "otlp": LangSmithRunChatLoader(project_name="app", client=otlp),
         }
+
+
+def test_a_file_of_phoenix_spans_makes_the_same_lines(app):
+    assert list(examples(app["phoenix file"])) == list(examples(app["phoenix"]))
 
 
 @pytest.mark.parametrize("store", KEPT)
@@ -152,12 +171,12 @@ def test_threads_and_traces_reach_the_source(app, store):
 
 
 @pytest.fixture(scope="module")
-def scored(app, langfuse, mlflow_client):
+def scored(app, langfuse, phoenix, mlflow_client):
     """The loaders, once two answers were scored in each store: on the trace, and on the call."""
     from mlflow import log_expectation, log_feedback
 
     values = {"Certainly.": 1, "Certainly, for two.": 0}
-    for store in ("langsmith", "langfuse", "mlflow"):
+    for store in ("langsmith", "langfuse", "mlflow", "phoenix"):
         for session in app[store].load():
             answer = session["messages"][-1].content
             if answer not in values:
@@ -177,6 +196,9 @@ def scored(app, langfuse, mlflow_client):
                 tone = "kind" if value else "cold"
                 score(name="tone", value=tone, observation_id=call, data_type="CATEGORICAL")
                 score(name="better", value="Better.", data_type="CORRECTION")
+            elif store == "phoenix":
+                phoenix[0].annotate("user_score", score=value, trace_id=trace)
+                phoenix[0].annotate("tone", label="kind" if value else "cold", span_id=call)
             else:
                 score = partial(log_feedback, trace_id=trace)
                 score(name="user_score", value=value)
@@ -200,10 +222,12 @@ CONDITIONS = {
 }
 
 
-@pytest.mark.parametrize("store", ["langsmith", "langfuse", "mlflow"])
+@pytest.mark.parametrize("store", ["langsmith", "langfuse", "mlflow", "phoenix"])
 @pytest.mark.parametrize("condition", CONDITIONS)
 def test_feedback_selects(scored, store, condition):
     feedback, answers = CONDITIONS[condition]
+    if (store, condition) == ("phoenix", "correction"):
+        answers = []  # It has none.
     sessions = scored[store].invoke({"feedback": feedback})
     if condition == "nothing" and store == "langsmith":
         with pytest.raises(LoadError, match="No run of the project has feedback of 'unknown'"):
@@ -212,15 +236,28 @@ def test_feedback_selects(scored, store, condition):
     assert [session["messages"][-1].content for session in sessions] == answers
 
 
-@pytest.mark.parametrize("store", ["langsmith", "langfuse", "mlflow"])
+@pytest.mark.parametrize("store", ["langsmith", "langfuse", "mlflow", "phoenix"])
 def test_a_score_reaches_the_session(scored, store):
     sessions = scored[store].invoke({"feedback": {"key": "user_score", "use_score": True}})
     assert [session["score"] for session in sessions] == [0, 1]
+    if store == "phoenix":
+        return
     [better, _] = scored[store].invoke({"feedback": CONDITIONS["correction"][0]})
     assert better["rejected"]["content"] == "Certainly, for two."
 
 
-@pytest.mark.parametrize("store", ["langfuse", "mlflow"])
+def test_an_annotation_on_a_root_span_of_phoenix_is_on_its_trace(scored, phoenix):
+    server, _ = phoenix
+    condition = {"key": "tone", "value": "kind"}
+    assert list(scored["phoenix"].invoke({"feedback": condition})) == []
+    # Here each call is below a span of another tracer, which Phoenix does not have.
+    for span in server.spans:
+        span["parent_id"] = None
+    [session] = scored["phoenix"].invoke({"feedback": condition})
+    assert session["messages"][-1].content == "Certainly."
+
+
+@pytest.mark.parametrize("store", ["langfuse", "mlflow", "phoenix"])
 def test_time_tags_and_limit_select(app, store):
     everything = app[store].load()
     sessions = app[store].invoke({"limit": 3})
@@ -331,8 +368,41 @@ def test_faults_are_told_without_keys(langfuse, app, monkeypatch):
     monkeypatch.setenv("LANGFUSE_BASE_URL", "http://127.0.0.1:9")
     with pytest.raises(LoadError, match="Langfuse can't be read: ConnectError"):
         LangfuseChatLoader().load()
+    address = str(app["phoenix"].client._client.base_url)
+    monkeypatch.setenv("PHOENIX_COLLECTOR_ENDPOINT", address)
+    monkeypatch.setenv("PHOENIX_API_KEY", "wrong-key")
+    with pytest.raises(LoadError, match=r"Phoenix can't be read: HTTP 401\.") as raised:
+        PhoenixChatLoader(project_name="app").load()
+    assert "wrong-key" not in str(raised.value)
+    monkeypatch.setenv("PHOENIX_API_KEY", KEY)
+    assert len(PhoenixChatLoader(project_name="app").load()) == len(APP)
+    monkeypatch.setenv("PHOENIX_COLLECTOR_ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(LoadError, match="Phoenix can't be read: ConnectError"):
+        PhoenixChatLoader(project_name="app").load()
     with pytest.raises(LoadError, match="has no experiment 'unknown'"):
         app["mlflow"].model_copy(update={"project_name": "unknown"}).load()
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"feedback": [{"key": "a", "use_score": True}, {"key": "b", "use_score": True}]}, "one"),
+        (
+            {
+                "feedback": {
+                    "key": "a",
+                    "comparative_experiment": str(UUID(int=1)),
+                    "use_score": True,
+                }
+            },
+            "LangSmith's only",
+        ),
+        ({"start_time": "2026-02-01", "end_time": "2026-01-01"}, "must be before end_time"),
+    ],
+)
+def test_conditions_that_can_not_be_met_are_refused(app, settings, told):
+    with pytest.raises(InvalidArgumentError, match=told):
+        app["phoenix"].invoke(settings).__iter__().__next__()
 
 
 def test_a_project_of_phoenix_may_have_any_name_but_a_slash_needs_its_id():

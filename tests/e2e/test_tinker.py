@@ -2,21 +2,18 @@
 
 import io
 import os
-import signal
 import socket
 import stat
 import time
 from functools import partial
 from pathlib import Path
 
-import httpx2
 import pytest
 from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 from rich.console import Console
 
 from langchain_finetune import (
-    Convert,
     EngineAuthenticationError,
     FineTune,
     JobCancelledError,
@@ -25,52 +22,39 @@ from langchain_finetune import (
     JobTimeoutError,
     RichProgress,
 )
-from langchain_finetune.engines.local import find_engine, stop_engine
 from langchain_finetune.finetune.connection import Connection
 from langchain_finetune.finetune.job_queries import newest_jobs
-from langchain_finetune.home import HOME_VARIABLE, RunningEngine, host_key_file
-from support.jobs import chats
+from langchain_finetune.home import host_key_file
+from support.hosted import (
+    addressed,
+    examples,
+    holders_of_key,
+    kill_engine_and_trainer,
+    own_home,
+    pages,
+    step_at,
+    until,
+)
 from support.loop_server import KEY, LoopServer
 from support.nano_loop import NanoTrainer
-from support.servers import served
 
 pytestmark = pytest.mark.train
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """A home with an engine of its own, which has no key for any host in its environment."""
-    home = tmp_path_factory.mktemp("tinker") / "home"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(HOME_VARIABLE, str(home))
-        patch.delenv("TINKER_API_KEY", raising=False)
-        patch.delenv("TINKER_BASE_URL", raising=False)
+    with own_home(tmp_path_factory.mktemp("tinker"), "tinker") as home:
         yield home
-        stop_engine(home)
 
 
 @pytest.fixture
 def server(home):
-    server = LoopServer(NanoTrainer())
-    with served(server.app) as url:
-        server.address = url
+    with addressed(LoopServer(NanoTrainer())) as server:
         yield server
 
 
 def step(server, **changes):
-    settings = {
-        "model": "nano",
-        "engine": "tinker",
-        "base_url": server.address,
-        "api_key": KEY,
-        "hyperparameters": {"n_epochs": 2, "batch_size": 6},
-        "seed": 1,
-    }
-    return FineTune(**settings | changes)
-
-
-def examples(text="Is {n} even?"):
-    return Convert().invoke(chats(text=text))
+    return step_at(server, "tinker", KEY, **changes)
 
 
 def commands():
@@ -80,22 +64,6 @@ def commands():
             yield path.read_bytes()
         except OSError:
             continue
-
-
-def holders_of_key(home, key=KEY):
-    """The files of a home that have the key."""
-    files = (path for path in home.rglob("*") if path.is_file())
-    return [path for path in files if key.encode() in path.read_bytes()]
-
-
-def pages(home, *paths):
-    """The texts of pages of the engine."""
-    engine = find_engine(home)
-    key = {"Authorization": f"Bearer {engine.api_key.get_secret_value()}"}
-    with httpx2.Client(base_url=engine.url, trust_env=False, follow_redirects=True) as browser:
-        ticket = browser.post("/ui/tickets", headers=key).json()["ticket"]
-        browser.get("/ui/sign-in", params={"ticket": ticket})
-        return [browser.get(path).text for path in paths]
 
 
 def test_a_chain_trains_at_the_host_and_returns_its_model(server, home):
@@ -125,7 +93,7 @@ def test_a_chain_trains_at_the_host_and_returns_its_model(server, home):
     assert any("Queued at the host" in (each.message or "") for each in news)
     # The key: in one file of its owner, and nowhere else.
     assert seen == [[]]
-    [file] = holders_of_key(home)
+    [file] = holders_of_key(home, KEY)
     assert file == host_key_file(home, server.address)
     if os.name == "posix":
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -187,15 +155,6 @@ def models_of(server):
     return [path for path in server.saved if "/sampler_weights/" in path]
 
 
-def kill_engine_and_trainer(home, job_id):
-    """Kill both at once, so that neither can close anything."""
-    [owner] = home.rglob(f"{job_id}/work/.owner")
-    trainer = int(owner.read_text())
-    os.kill(trainer, signal.SIGSTOP)
-    os.kill(RunningEngine.read(home).pid, signal.SIGKILL)
-    os.kill(trainer, signal.SIGKILL)
-
-
 def test_each_engine_lists_its_own_jobs(server, home):
     chain = step(server)
     job = chain.submit(examples("Mine {n}?"))
@@ -246,10 +205,3 @@ def test_what_a_host_can_not_do_is_told(server):
     with pytest.raises(EngineAuthenticationError, match="set TINKER_API_KEY"):
         step(server, api_key=None).submit(examples())
     assert server.running == []
-
-
-def until(condition, seconds=240):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it took too long"
-        time.sleep(0.05)

@@ -156,3 +156,26 @@ def test_offline_mode(hub, monkeypatch):
 
 def test_a_home_that_nobody_has():
     assert refused("~nobody-has-this-name/model").status == 404
+
+
+def test_a_base_of_the_library_that_is_not_here():
+    assert "run langchain-finetune bases add smollm2-135m" in refused("smollm2-135m").message
+
+
+def test_a_gguf_file_has_to_be_converted():
+    assert "run langchain-finetune bases add FILE" in refused("models/a.gguf").message
+
+
+def test_bases_of_the_hubs_cache_are_listed_if_they_are_whole(hub, tmp_path):
+    for name, files in (("acme--whole", WHOLE), ("acme--part", WHOLE[:1])):
+        repo = tmp_path / "cache" / f"models--{name}"
+        make_folder(repo / "snapshots" / "1", *files)
+        (repo / "refs").mkdir()
+        (repo / "refs" / "main").write_text("1")
+    assert base_models.cached_bases() == ["acme/whole"]
+
+
+def test_settings_that_are_not_json_are_left_to_who_loads_the_model(tmp_path):
+    folder = make_folder(tmp_path / "broken", *WHOLE)
+    (folder / "config.json").write_text("{")
+    assert resolve_base(str(folder)) == folder

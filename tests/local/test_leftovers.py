@@ -1,8 +1,13 @@
 """What an engine that was killed leaves behind, and what the next one makes of it."""
 
+import sys
+
 import pytest
 
+from langchain_finetune.local.jobs.leftovers import Leftovers
+from langchain_finetune.local.jobs.schemas import JobRecord
 from langchain_finetune.local.jobs.training import MAX_STARTS
+from langchain_finetune.local.training.loop.position import Position
 
 
 def ended(until, jobs, job):
@@ -80,3 +85,48 @@ def test_a_job_that_gets_no_further_is_given_up(start, until, jsonl, way):
             model="nano", training_file=found.training_file, seed=way.SUCCEED
         )
         assert ended(until, client.fine_tuning.jobs, made.id).status == "succeeded"
+
+
+HOST = {"name": "tinker", "base_url": "https://host.example"}
+FAILS = """
+import json, sys
+print(json.dumps({"event": "failed", "code": "host_unavailable", "message": "It is away."}))
+sys.exit(1)
+"""
+
+
+def hosted(**settings):
+    given = {"id": "ftjob-1", "created_at": 1, "model": "nano", "training_file": "file-1"}
+    given |= {"method": {"type": "supervised"}, "seed": 1}
+    given |= {"hyperparameters": {}, "requested": {}, "host": HOST, "status": "cancelled"}
+    return JobRecord.model_validate(given | settings)
+
+
+@pytest.mark.parametrize(
+    ("program", "told"),
+    [(FAILS, "It is away."), ("import sys; sys.exit(3)", "its process ended with status 3")],
+)
+async def test_what_a_host_does_not_close_is_tried_again(tmp_path, caplog, program, told):
+    leftovers = Leftovers(tmp_path, [sys.executable, "-c", program])
+    job = hosted()
+    Position(sessions=["session1"]).write(work_of(tmp_path, job))
+    assert leftovers.has(job)
+    assert await leftovers.close(job) is False
+    assert f"what it left at {HOST['base_url']} is not closed yet" in caplog.text
+    assert told in caplog.text
+    assert not (tmp_path / job.id / "closing.json").exists()
+
+
+def work_of(folder, job):
+    work = folder / job.id / "work"
+    work.mkdir(parents=True)
+    return work
+
+
+def test_a_position_that_can_not_be_read_names_nothing_to_close(tmp_path):
+    job = hosted()
+    (work_of(tmp_path, job) / "position.json").write_text("{")
+    leftovers = Leftovers(tmp_path, None)
+    assert leftovers.has(job) is False
+    assert leftovers.has(hosted(host=None)) is False
+    assert leftovers.has(hosted(status="running")) is False

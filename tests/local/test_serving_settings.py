@@ -44,6 +44,7 @@ def test_a_key_that_no_header_holds(key):
         ({"upstream": "ftp://gpu-box"}, "http://gpu-box:8000/v1"),
         ({"upstream": "http://"}, "http://gpu-box:8000/v1"),
         ({"upstream": "http://a:99999999"}, "http://gpu-box:8000/v1"),
+        ({"upstream": "http://gpu\0box"}, "An upstream must be an address such as"),
         ({"upstream": "http://user:secret@gpu-box"}, "LCFT_UPSTREAM_API_KEY"),
         ({"upstream": "http://gpu-box/v1?key=secret"}, "LCFT_UPSTREAM_API_KEY"),
         ({"upstream_models": {"a": "b"}}, "--upstream"),

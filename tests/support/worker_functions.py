@@ -58,3 +58,7 @@ def slow(text):
 def talkative(text):
     print("This goes to standard error.")  # noqa: T201 - as a user's function may
     return text
+
+
+def missing(_):
+    raise FileNotFoundError(2, "No such file", "gone.jsonl")

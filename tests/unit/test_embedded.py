@@ -20,9 +20,16 @@ from langchain_finetune.engines import local as embedded
 from langchain_finetune.engines.local import (
     ensure_engine,
     find_engine,
+    state_of_jobs,
     stop_engine,
+    stored_jobs,
 )
-from langchain_finetune.errors import EngineUnreachableError, FineTuningError
+from langchain_finetune.errors import (
+    EngineAuthenticationError,
+    EngineError,
+    EngineUnreachableError,
+    FineTuningError,
+)
 from langchain_finetune.home import (
     KEY_VARIABLE,
     RunningEngine,
@@ -217,3 +224,70 @@ def test_whoever_takes_the_place_of_a_crashed_engine_is_sent_nothing(home):
         assert "nano" in {model["id"] for model in ask(again)["data"]}
         assert server.asked == []
         server.shutdown()
+
+
+def test_an_engine_whose_key_is_elsewhere(home):
+    ensure_engine(home)
+    (home / "api_key").rename(home / "moved")
+    with pytest.raises(EngineAuthenticationError, match=f"with a key from {KEY_VARIABLE}"):
+        find_engine(home)
+    (home / "moved").rename(home / "api_key")
+
+
+def test_an_engine_that_does_not_come_up_or_end_is_not_waited_for_for_ever(home):
+    home.mkdir()
+    with FileLock(home / "engine.lock"):
+        with pytest.raises(EngineError, match=r"is still starting; see .*engine\.log"):
+            stop_engine(home, timeout_s=0.1)
+        with subprocess.Popen(
+            [sys.executable, "-c", STUBBORN, home], stdout=subprocess.PIPE, text=True
+        ) as other:
+            port = int(other.stdout.readline())
+            RunningEngine(f"http://127.0.0.1:{port}", other.pid, "1").write(home)
+            embedded._GRACE_S, grace = 0.1, embedded._GRACE_S
+            try:
+                with pytest.raises(
+                    EngineError, match=rf"process {other.pid}\) does not stop; kill"
+                ):
+                    stop_engine(home, timeout_s=0.1)
+            finally:
+                embedded._GRACE_S = grace
+                other.kill()
+
+
+STUBBORN = """
+import http.server, json, os, signal
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps({"pid": os.getpid()}).encode())
+server = http.server.HTTPServer(("127.0.0.1", 0), Answer)
+print(server.server_port, flush=True)
+server.serve_forever()
+"""
+
+
+def test_the_process_of_a_crashed_engine_that_is_gone_has_no_lock(home):
+    with subprocess.Popen(["true"]) as ended:
+        pass
+    home.mkdir()
+    with FileLock(home / "engine.lock"):
+        assert embedded._has_lock(ended.pid, home) is False
+        assert embedded._has_lock(os.getpid(), home) is True
+        RunningEngine("http://127.0.0.1:9", ended.pid, "1").write(home)
+        assert stop_engine(home) is False
+        assert state_of_jobs(home) == "ok"
+
+
+def test_jobs_in_a_broken_file_are_told(home):
+    assert stored_jobs(home) == []
+    home.mkdir()
+    (home / "engine.sqlite").write_text("no database")
+    with pytest.raises(EngineError, match=r"jobs in .*engine\.sqlite can't be read"):
+        stored_jobs(home)
+
+
+def test_a_start_that_left_no_log_says_where_it_would_be(home):
+    assert embedded._hint(home) == f"its log is empty (see {home / 'engine.log'})"

@@ -37,7 +37,7 @@ from langchain_finetune.home import HOME_VARIABLE
 from support.command_line import runs_command, write_chats
 from support.jobs import chats, quick_flows
 from support.together import SETTINGS, serving
-from support.together_host import BASE, KEY, TogetherHost, tar_of
+from support.together_host import BASE, KEY, RefusedError, TogetherHost, tar_of
 
 TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
 DEPLOYMENT = TogetherDeployment(name="calculator")
@@ -328,6 +328,75 @@ def test_a_deployment_that_fails_is_deleted(host):
     with pytest.raises(DeployError, match="No capacity"):
         job.model(deployment=DEPLOYMENT)
     assert host.deployments == {}
+
+
+def refuse(*_):
+    raise RefusedError(403, "Not yours.")
+
+
+def finished_job(text):
+    job = step().submit(examples(text))
+    job.wait()
+    return job
+
+
+def test_a_model_that_nothing_can_serve_is_told(host, monkeypatch):
+    job = finished_job("Config {n}?")
+    monkeypatch.setattr(host, "configs", lambda *_: {"data": []})
+    with pytest.raises(DeployError, match=r"no config to serve .* TogetherDeployment\(config="):
+        job.model(deployment=DEPLOYMENT)
+    assert host.deployments == {}
+
+
+@pytest.mark.parametrize("step_of_it", ["deploy", "route"])
+def test_a_deployment_that_together_refuses_leaves_nothing(host, monkeypatch, step_of_it):
+    job = finished_job("Refused {n}?")
+    monkeypatch.setattr(host, step_of_it, refuse)
+    with pytest.raises(DeployError, match=r"did not deploy .*Not yours.*The model is kept"):
+        job.model(deployment=DEPLOYMENT)
+    assert host.running() == []
+
+
+def test_a_deployment_that_can_not_be_deleted_is_told(host, monkeypatch):
+    host.deployment_ends_as = "FAILED"
+    job = finished_job("Stuck {n}?")
+    monkeypatch.setattr(host, "delete_deployment", refuse)
+    with pytest.raises(DeployError, match="No capacity") as told:
+        job.model(deployment=DEPLOYMENT)
+    assert "could not be deleted" in told.value.__notes__[0]
+
+
+def test_a_deployment_that_is_gone_is_deleted_already(host, monkeypatch):
+    host.deployment_ends_as = "FAILED"
+    job = finished_job("Gone {n}?")
+
+    def gone(body, query, request, endpoint, name):
+        del host.deployments[name]
+        raise RefusedError(404, "No such deployment.")
+
+    monkeypatch.setattr(host, "delete_deployment", gone)
+    with pytest.raises(DeployError, match="No capacity") as told:
+        job.model(deployment=DEPLOYMENT)
+    assert not hasattr(told.value, "__notes__")
+
+
+def test_what_was_never_deployed_needs_no_end(host):
+    job = finished_job("Never {n}?")
+    job._undeploy(DEPLOYMENT)
+    assert host.endpoints == {}
+
+
+def test_a_key_that_is_refused_when_a_model_is_deployed_is_told_as_such(host):
+    job = finished_job("Key {n}?")
+    with pytest.raises(EngineAuthenticationError):
+        job.with_api_key("wrong").model(deployment=DEPLOYMENT)
+
+
+def test_an_answer_about_another_job_is_not_believed(host, monkeypatch):
+    job = finished_job("Other {n}?")
+    monkeypatch.setattr(host, "job", lambda *_: {**next(iter(host.jobs.values())), "id": "ft-x"})
+    with pytest.raises(EngineError, match=f"answered about another job than {job.job_id}"):
+        job.status()
 
 
 class StopError(KeyboardInterrupt):

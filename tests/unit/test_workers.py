@@ -2,8 +2,10 @@
 
 import gzip
 import hashlib
+import io
 import json
 import os
+import pickle
 import random
 import re
 import subprocess
@@ -31,8 +33,11 @@ from langchain_finetune import (
     RunFileChatLoader,
     Split,
 )
+from langchain_finetune.convert.packed_rows import read_value, write_value
 from langchain_finetune.convert.rows import Target
 from langchain_finetune.convert.workers import rows as worker_rows
+from langchain_finetune.convert.workers.errors import error_of
+from langchain_finetune.convert.workers.work import do_task
 from langchain_finetune.finetune.training_files import write_training_files
 from langchain_finetune.loaders import file_parts
 from support import worker_functions
@@ -179,6 +184,53 @@ def test_any_number_of_workers_makes_the_same_bytes(corpus, tmp_path, name):
     assert len(found[0]["rejected"]) > 5
     for other in found[1:]:
         assert found[0] == other
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """Have this process do what workers would, over the same bytes."""
+
+    def results_of(tasks, work, workers):
+        work = pickle.loads(work)
+        for task in tasks:
+            given, made = io.BytesIO(), io.BytesIO()
+            write_value(task.data, given)
+            given.seek(0)
+            do_task(work, given, made)
+            made.seek(0)
+            yield task, iter(lambda made=made: read_value(made), None)
+
+    monkeypatch.setattr(worker_rows, "results_of", results_of)
+
+
+@pytest.mark.parametrize("name", ["default", "everything", "tokens of OpenAI", "preference"])
+def test_what_a_worker_does_makes_the_same_bytes_in_this_process(here, corpus, tmp_path, name):
+    settings, loading, target = SETTINGS[name]
+    loader = RunFileChatLoader(corpus, **loading)
+    one, two = (
+        outcome((loader | Convert(**settings, workers=workers)).invoke({}), tmp_path / way, target)
+        for workers, way in ((1, "one"), (2, "two"))
+    )
+    assert one == two
+
+
+def test_what_a_worker_can_not_read_or_convert_is_an_error_here(here, zebulon):
+    with pytest.raises(ConvertError) as caught:
+        list(Convert(redact=worker_functions.broken, workers=2).invoke(RunFileChatLoader(zebulon)))
+    assert "ValueError" in str(caught.value.__cause__)
+    with pytest.raises(ConvertError):
+        list(Convert(redact=worker_functions.broken, workers=2).invoke([said("It is Zebulon.")]))
+    made = io.BytesIO()
+    do_task(worker_functions.missing, io.BytesIO(marshal_of(None)), made)
+    made.seek(0)
+    error = error_of(read_value(made))
+    assert (type(error), error.filename) == (FileNotFoundError, "gone.jsonl")
+
+
+def marshal_of(value):
+    written = io.BytesIO()
+    write_value(value, written)
+    return written.getvalue()
 
 
 def lines_of(source, **settings):

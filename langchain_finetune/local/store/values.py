@@ -70,16 +70,14 @@ def new_uuid() -> str:
     return str(uuid4())
 
 
-def uuid_text(value: Any, name: str) -> str | None:
-    """Return an id in its usual spelling, or None for None.
+def uuid_text(value: str, name: str) -> str:
+    """Return an id in its usual spelling.
 
     Raises:
         ApiError: 400 where it is not a UUID.
     """
-    if value is None:
-        return None
     try:
-        return str(UUID(value if isinstance(value, str) else ""))
+        return str(UUID(value))
     except ValueError:
         raise ApiError(400, f"{name} must be a UUID.", param=name) from None
 

@@ -50,25 +50,18 @@ def main() -> int:
     gc.collect()
     gc.freeze()
     with socket.socket(fileno=int(sys.argv[1])) as engine:
-        specification = _forked_for(engine)
-    if specification is None:
-        return 0
-    sys.argv[1:] = [specification]
-    return train()
+        is_training = _forked_for(engine)
+    return train() if is_training else 0
 
 
-def _forked_for(engine: socket.socket) -> str | None:
-    """Fork a process for each job, and return its specification there; None if no more come."""
+def _forked_for(engine: socket.socket) -> bool:
+    """Fork a process for each job, and return there; in this one, when no more come."""
     while select.select([engine], [], [], IDLE_S)[0]:
         path, descriptors, _, _ = socket.recv_fds(engine, 4096, 3)
         if not path:
             break  # The engine has ended.
         if not (child := os.fork()):
-            if _has_lost_the_gpus():
-                os._exit(1)
-            _become(path, descriptors)
-            engine.sendall(b"pid %d\n" % os.getpid())
-            return os.fsdecode(path)
+            return _begun(engine, path, descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
         _, status = os.waitpid(child, 0)
@@ -76,16 +69,13 @@ def _forked_for(engine: socket.socket) -> str | None:
             engine.sendall(b"ended %d\n" % status)
         except OSError:
             break  # The same.
-    return None
+    return False
 
 
-def _has_lost_the_gpus() -> bool:
-    """Return whether a library looked at them all the same when it was imported."""
-    cuda = getattr(sys.modules.get("torch"), "cuda", None)
-    return bool(cuda and cuda._is_in_bad_fork())  # noqa: SLF001 - no other way to know
-
-
-def _become(path: bytes, descriptors: Sequence[int]) -> None:
+def _begun(engine: socket.socket, path: bytes, descriptors: Sequence[int]) -> bool:
+    """Become the training of a specification, and say so to the engine."""
+    if _has_lost_the_gpus():
+        os._exit(1)
     # A group of its own, so that its helpers can be killed with it.
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -93,6 +83,15 @@ def _become(path: bytes, descriptors: Sequence[int]) -> None:
         os.dup2(descriptor, place)
         os.close(descriptor)
     os.chdir(Path(os.fsdecode(path)).parent)
+    sys.argv[1:] = [os.fsdecode(path)]
+    engine.sendall(b"pid %d\n" % os.getpid())
+    return True
+
+
+def _has_lost_the_gpus() -> bool:
+    """Return whether a library looked at them all the same when it was imported."""
+    cuda = getattr(sys.modules.get("torch"), "cuda", None)
+    return bool(cuda and cuda._is_in_bad_fork())  # noqa: SLF001 - no other way to know
 
 
 if __name__ == "__main__":

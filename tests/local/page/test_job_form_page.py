@@ -184,6 +184,7 @@ def test_sending_twice_makes_one_job(send, visitor, upload, client):
         ("suffix", "x" * 65, "Must have at most 64 characters."),
         ("validation_share", "60", "Enter a percentage from 0 to 50."),
         ("validation_share", "nan", "Enter a percentage from 0 to 50."),
+        ("validation_share", "some", "Enter a percentage from 0 to 50."),
         ("validation_share", "10", "A share is taken of datasets"),
         ("validation_file", "file-gone", "The file is gone; choose another."),
         ("early_stopping_patience", "2", "watches the validation loss"),

@@ -477,3 +477,38 @@ def test_a_span_with_anything_in_it_is_a_run_or_is_refused(data, more):
     assert len(found.runs) + found.rejected == 1
     for each in found.runs:
         each.change(TRACE_ID, None)
+
+
+def test_values_of_any_kind_are_data(server, client):
+    sent = ExportTraceServiceRequest()
+    made = (
+        sent.resource_spans.add()
+        .scope_spans.add()
+        .spans.add(
+            trace_id=bytes.fromhex(TRACE),
+            span_id=bytes.fromhex(ROOT),
+            name="odd",
+            start_time_unix_nano=START,
+            end_time_unix_nano=START + 1,
+        )
+    )
+    made.attributes.add(key="nothing")
+    made.attributes.add(key="numbers").value.array_value.values.add(int_value=7)
+    pair = made.attributes.add(key="pairs").value.kvlist_value.values.add(key="inner")
+    pair.value.string_value = "kept"
+    assert send(server, sent.SerializeToString(), **PROTOBUF).status_code == 200
+    run = runs_of(client)[TRACE_ID]
+    assert run.name == "odd"
+    told = run.extra["metadata"]
+    assert (told["numbers"], told["pairs"]) == ([7], {"inner": "kept"})
+
+
+PROTOBUF = {"Content-Type": "application/x-protobuf"}
+
+
+def test_a_root_of_langsmiths_sdk_has_no_parent(server, client):
+    given = CHAT | {"langsmith.is_root": True}
+    send(server, request(span(parent=TRACE[:16], given=given), span(CHILD, ROOT)))
+    runs = runs_of(client)
+    assert len(runs) == 2
+    assert runs[TRACE_ID].parent_run_id is None

@@ -55,7 +55,7 @@ def create_comparisons_pages(store: RunStore) -> APIRouter:
     def show_comparison(
         request: Request, comparison_id: str, shown: Annotated[_ShownCases, Query()]
     ) -> Response:
-        comparison = store.comparisons.get(uuid_text(comparison_id, "comparison_id") or "")
+        comparison = store.comparisons.get(uuid_text(comparison_id, "comparison_id"))
         cases = ComparedCases(store, comparison)
         key, outcome = _chosen(cases, shown)
         lines = cases.lines(key, outcome)
@@ -89,8 +89,8 @@ def create_comparisons_pages(store: RunStore) -> APIRouter:
         example_id: str,
         chosen: Annotated[CaseFilter, Query()],
     ) -> Response:
-        comparison = store.comparisons.get(uuid_text(comparison_id, "comparison_id") or "")
-        example_id = uuid_text(example_id, "example_id") or ""
+        comparison = store.comparisons.get(uuid_text(comparison_id, "comparison_id"))
+        example_id = uuid_text(example_id, "example_id")
         cases = ComparedCases(store, comparison)
         key, outcome = _chosen(cases, chosen)
         answers = cases.answers([example_id])

@@ -50,8 +50,8 @@ def create_datasets_pages(store: RunStore) -> APIRouter:
         error = _form_error(run, dataset, new_name)
         if error:
             return redirect(request, "/", error, failed=True, to_referer=True)
-        run_ids = [uuid_text(each, "run") or "" for each in run or []]
-        target = store.datasets.get(uuid_text(dataset, "dataset") or "") if dataset else None
+        run_ids = [uuid_text(each, "run") for each in run or []]
+        target = store.datasets.get(uuid_text(dataset, "dataset")) if dataset else None
         examples, skipped = examples_of(store, run_ids)
         if examples:
             if target is None:
@@ -74,7 +74,7 @@ def create_datasets_pages(store: RunStore) -> APIRouter:
     def show_dataset(
         request: Request, dataset_id: str, offset: Annotated[int, Query(ge=0, le=2**31)] = 0
     ) -> Response:
-        dataset = store.datasets.get(uuid_text(dataset_id, "dataset_id") or "")
+        dataset = store.datasets.get(uuid_text(dataset_id, "dataset_id"))
         found = store.examples.all(dataset_id=dataset["id"], limit=PAGE + 1, offset=offset)
         return render_page(
             request,
@@ -90,8 +90,8 @@ def create_datasets_pages(store: RunStore) -> APIRouter:
 
     @router.post("/ui/datasets/{dataset_id}/examples/{example_id}/remove")
     def remove_example(request: Request, dataset_id: str, example_id: str) -> Response:
-        dataset = store.datasets.get(uuid_text(dataset_id, "dataset_id") or "")
-        example = store.examples.get(uuid_text(example_id, "example_id") or "")
+        dataset = store.datasets.get(uuid_text(dataset_id, "dataset_id"))
+        example = store.examples.get(uuid_text(example_id, "example_id"))
         if example["dataset_id"] != dataset["id"]:
             raise ApiError(404, "The dataset does not contain this example.")
         store.examples.delete([example["id"]])

@@ -36,7 +36,7 @@ def create_langsmith_links_pages(store: RunStore) -> APIRouter:
 
     @router.get("/projects/p/{project_id}")
     def to_project(project_id: str) -> Response:
-        return _to_runs(uuid_text(project_id, "project_id") or "")
+        return _to_runs(uuid_text(project_id, "project_id"))
 
     @router.get("/projects/p/{_project_id}/r/{run_id}")
     def to_run(_project_id: str, run_id: str) -> Response:

@@ -91,7 +91,7 @@ def create_runs_pages(store: RunStore) -> APIRouter:
 
     @router.post("/ui/runs/{run_id}/vote")
     def vote(request: Request, run_id: str, vote: Annotated[Vote, Form()] = "") -> Response:
-        run = store.runs.get(uuid_text(run_id, "run_id") or "").row
+        run = store.runs.get(uuid_text(run_id, "run_id")).row
         set_vote(store, run, vote)
         anchor = f"run-{run['id']}"
         return redirect(request, f"/ui/runs/{run['id']}", to_referer=True, anchor=anchor)
@@ -103,7 +103,7 @@ def create_runs_pages(store: RunStore) -> APIRouter:
         form: Annotated[CorrectionForm, Form()],
         conditions: Annotated[RunFilter, Query()],
     ) -> Response:
-        run = store.runs.get(uuid_text(run_id, "run_id") or "").row
+        run = store.runs.get(uuid_text(run_id, "run_id")).row
         try:
             set_correction(store, run, None if form.undo else form.answer())
         except CorrectionError as error:
@@ -118,8 +118,8 @@ def create_runs_pages(store: RunStore) -> APIRouter:
 
     @router.post("/ui/runs/{run_id}/feedback/{feedback_id}/remove")
     def remove_feedback(request: Request, run_id: str, feedback_id: str) -> Response:
-        run = store.runs.get(uuid_text(run_id, "run_id") or "").row
-        store.feedback.delete(uuid_text(feedback_id, "feedback_id") or "")
+        run = store.runs.get(uuid_text(run_id, "run_id")).row
+        store.feedback.delete(uuid_text(feedback_id, "feedback_id"))
         notice = "The feedback was removed."
         return redirect(request, f"/ui/runs/{run['id']}", notice, to_referer=True)
 
@@ -166,7 +166,7 @@ def _run_page(
     form: CorrectionForm | None = None,
     fault: str | None = None,
 ) -> Response:
-    found = store.runs.get(uuid_text(run_id, "run_id") or "")
+    found = store.runs.get(uuid_text(run_id, "run_id"))
     row = found.row
     answering = run_views.answering_call(store, row)
     chat = run_views.run_chat(answering or row)

@@ -85,9 +85,6 @@ class HostedRun(Protocol):
 class TrainingHost(Protocol):
     """A host, with at most one session of this process."""
 
-    custom_losses: bool
-    """Whether it takes `step_by`."""
-
     def open(self, state: str | None) -> HostedRun:
         """Begin a session, from a saved state or anew; sessions that were left are closed.
 

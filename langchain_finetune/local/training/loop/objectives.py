@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from langchain_finetune.local.training.events import TrainingFailure
 from langchain_finetune.local.training.loop.host import CustomLoss, Datum, HostedRun, TrainingHost
 from langchain_finetune.local.training.preferences import ANCHOR
 from langchain_finetune.local.training.sequences import IGNORED, Encoded
@@ -73,16 +72,7 @@ class PreferenceObjective:
     _base: dict[str, list[float]] = field(default_factory=dict, init=False)
 
     def prepare(self, host: TrainingHost) -> None:
-        """Ask for the base's log probabilities of all answers, once a job.
-
-        Raises:
-            TrainingFailure: `unsupported_method`: the host takes no loss of our own.
-        """
-        if not host.custom_losses:
-            raise TrainingFailure(
-                "unsupported_method",
-                "This host can't train with DPO: train on supervised examples, or locally.",
-            )
+        """Ask for the base's log probabilities of all answers, once a job."""
         path = self.work / "reference.json"
         if not path.exists():
             run = host.open(None)

@@ -34,39 +34,32 @@ class Waits:
         paused = getattr(state, "name", "").startswith("PAUSED")
         self._news.append((reason or "it has no capacity now") if paused else None)
 
-    def result(
-        self, result: Callable[[float], T], done: Callable[[], bool], *, until_stop: bool = False
-    ) -> T:
-        """Return a future's result, and report meanwhile whether the host has capacity.
+    def call(self, act: Callable[[], T], *, until_stop: bool = False) -> T:
+        """Return what a call returns that blocks, and report meanwhile on the host's capacity.
 
         Args:
-            result: Waits some seconds for the result; raises `TimeoutError` if there is none yet.
-            done: Returns whether there is one.
+            act: The call; what it raises is raised here.
             until_stop: Whether to end when the process is asked to stop.
 
         Raises:
             StopRequestedError: The process was asked to stop.
             HostUnavailableError: There is no answer within a day.
         """
+        call = _Call(act)
+        # A daemon: the process may end while the host still thinks.
+        threading.Thread(target=call.run, name="asks-the-host", daemon=True).start()
         for _ in range(int(_ANSWER_S / POLL_S)):
             self._tell()
             try:
-                return result(POLL_S)
+                return call.result.result(POLL_S)
             except TimeoutError:
-                if done():
+                if call.result.done():
                     raise
             finally:
                 self._tell()
             if until_stop and self._stop.is_set():
                 raise StopRequestedError
         raise HostUnavailableError("no answer within a day")
-
-    def call(self, act: Callable[[], T], *, until_stop: bool = False) -> T:
-        """Return what a call returns that blocks, as `result` does."""
-        call = _Call(act)
-        # A daemon: the process may end while the host still thinks.
-        threading.Thread(target=call.run, name="asks-the-host", daemon=True).start()
-        return self.result(call.result.result, call.result.done, until_stop=until_stop)
 
     def _tell(self) -> None:
         while self._news:
