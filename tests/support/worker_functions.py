@@ -58,3 +58,12 @@ def slow(text):
 def talkative(text):
     print("This goes to standard error.")  # noqa: T201 - as a user's function may
     return text
+
+
+def redacted_there(text):
+    """Leave a mark of the node of Ray that it runs on, and take a while."""
+    import ray
+
+    Path(os.environ["NODE_MARKS"], ray.get_runtime_context().get_node_id()).touch()
+    time.sleep(0.01)
+    return redacted(text)
