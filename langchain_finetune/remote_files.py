@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeGuard
-from urllib.parse import urlsplit
+from typing import Any, Self, TypeGuard
 
-from langchain_finetune.errors import InvalidArgumentError, LoadError
+from langchain_finetune.errors import FineTuningError, InvalidArgumentError, LoadError
 from langchain_finetune.extras import missing_extra
 
 _SCHEMES = ("s3://", "gs://")
@@ -43,27 +42,31 @@ class RemoteFile:
 
     Attributes:
         address: Its address, without keys.
-
-    Raises:
-        InvalidArgumentError: The address has keys, settings or a pattern, or no bucket.
     """
 
     address: str
 
-    def __post_init__(self) -> None:
-        parts = urlsplit(self.address)
-        scheme = f"{parts.scheme}://"
-        if "@" in parts.netloc or parts.query or not parts.netloc:
+    @classmethod
+    def given(cls, address: str) -> Self:
+        """Return the file of an address that somebody wrote.
+
+        Raises:
+            InvalidArgumentError: It has keys, settings or a pattern, or no bucket.
+        """
+        scheme, _, rest = address.partition("://")
+        bucket, _, name = rest.partition("/")
+        if not bucket or "@" in bucket or "?" in rest:
             # Not named, as it may hold a key.
             raise InvalidArgumentError(
-                f"An address of {scheme} must be {scheme}BUCKET/NAME, without keys and settings: "
-                f"these come from the environment, such as {_ENVIRONMENT[parts.scheme]}."
+                f"An address of {scheme} must be {scheme}://BUCKET/NAME, without keys and "
+                f"settings: these come from the environment, such as {_ENVIRONMENT[scheme]}."
             )
-        if "*" in self.address:
+        if "*" in name:
             raise InvalidArgumentError(
-                f"{self.address} is a pattern, which only files of this machine may have: name "
-                "a file, or a folder with all files below it."
+                f"{address} is a pattern, which only files of this machine may have: name a file, "
+                "or a folder with all files below it."
             )
+        return cls(address)
 
     def __str__(self) -> str:
         return self.address
@@ -99,9 +102,9 @@ class RemoteFile:
 
     def files_below(self) -> list["RemoteFile"]:
         """Return the file itself, or all files below the folder, in the order of their paths."""
-        from pyarrow.fs import FileSelector  # noqa: PLC0415 - of the extra `files`
-
         system, path = self._place()
+        from pyarrow.fs import FileSelector  # noqa: PLC0415 - of the extra `files`, as just found
+
         if not self.address.endswith("/") and system.get_file_info(path).is_file:
             return [self]
         found = system.get_file_info(FileSelector(path, allow_not_found=True, recursive=True))
@@ -124,10 +127,8 @@ class RemoteFile:
 
     def _place(self) -> tuple[Any, str]:
         """Return the file system, and the path in it."""
-        parts = urlsplit(self.address)
-        # Not by `urlsplit`, for which a name has no '#'.
-        path = self.address.removeprefix(f"{parts.scheme}://").rstrip("/")
-        return _file_system(parts.scheme, parts.netloc), path
+        scheme, _, path = self.address.partition("://")
+        return _file_system(scheme, path.partition("/")[0]), path.rstrip("/")
 
 
 AnyFile = Path | RemoteFile
@@ -140,21 +141,24 @@ def file_at(path: str) -> AnyFile:
 
 
 @contextmanager
-def remote_errors(what: str, place: object) -> Iterator[None]:
-    """Raise an object store's errors as a `LoadError`.
+def remote_errors(
+    place: RemoteFile, what: str = "can't be read", kind: type[FineTuningError] = LoadError
+) -> Iterator[None]:
+    """Raise an object store's errors as one of this package.
 
     Args:
-        what: What failed, such as `can't be read`.
         place: The address.
+        what: What failed.
+        kind: The class of the error.
 
     Raises:
-        LoadError: The store can't be reached, refuses the keys, ...
+        FineTuningError: The store can't be reached, refuses the keys, ...
     """
     try:
         yield
     except OSError as error:
         scheme = str(place).partition(":")[0]
-        raise LoadError(
+        raise kind(
             f"{place} {what}: {error}. Keys and endpoint come from the environment, such as "
             f"{_ENVIRONMENT[scheme]}."
         ) from error

@@ -67,7 +67,7 @@ def prepare(
         examples = (loader | convert).invoke({})
         tell = progress.show_conversion
         if is_remote(out):
-            made = write_remote_set(examples, RemoteFile(out), target=target, tell=tell)
+            made = write_remote_set(examples, RemoteFile.given(out), target=target, tell=tell)
             folder = out.rstrip("/")
         else:
             made = write_training_files(examples, Path(out), target=target, tell=tell)

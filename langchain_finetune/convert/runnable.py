@@ -1,5 +1,6 @@
 """`Convert`: the step from sessions to training examples."""
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any, Self
@@ -32,6 +33,9 @@ from langchain_finetune.convert.workers.rows import rows_of_workers
 from langchain_finetune.engines import ENGINES, EngineName, engine_of
 from langchain_finetune.loaders.base import composable, named, sessions_of
 from langchain_finetune.methods import LineKind
+
+
+_CLUSTER = re.compile(r"ray(://[^/@\s]+:\d{1,5})?")
 
 
 class Convert(CheckedArguments, RunnableSerializable[Iterable[ChatSession], Examples]):
@@ -143,7 +147,7 @@ class Convert(CheckedArguments, RunnableSerializable[Iterable[ChatSession], Exam
         if self.method != "supervised" and (self.targets != "all" or self.fix):
             name = "fix" if self.targets == "all" else "targets"
             raise ValueError(f"{name} belongs to method='supervised', not {self.method!r}")
-        if self.on is not None and not (self.on == "ray" or self.on.startswith("ray://")):
+        if self.on is not None and not _CLUSTER.fullmatch(self.on):
             raise ValueError(f"on must be 'ray' or 'ray://HEAD:10001', not {self.on!r}")
         if self.on is not None and self.workers > 1:
             raise ValueError("on and workers exclude each other: a cluster uses all its CPUs")

@@ -27,11 +27,11 @@ def write_remote_set(
         The set, whose paths are those on this machine, where the files are no longer.
 
     Raises:
-        ConvertError: As `write_training_files`. Nothing is changed then.
-        LoadError: The object store can't be reached, or refuses the keys.
+        ConvertError: As `write_training_files`; nothing is changed then. Or the object store can't
+            be reached, or refuses the keys.
     """
     folder = RemoteFile(f"{str(place).rstrip('/')}/")
-    with remote_errors("can't be written to", place):
+    with remote_errors(place, "can't be written to", ConvertError):
         there = {str(file).removeprefix(str(folder)) for file in folder.files_below()}
     if there and not there & {MANIFEST, _FIRST}:
         raise ConvertError(
@@ -41,7 +41,7 @@ def write_remote_set(
     with TemporaryDirectory(prefix="langchain-finetune-set-") as fresh:
         made = write_training_files(examples, Path(fresh, "set"), target=target, tell=tell)
         names = {path.name for path in made.folder.iterdir()} - {MANIFEST, _FIRST}
-        with remote_errors("can't be written to", place):
+        with remote_errors(place, "can't be written to", ConvertError):
             for name in {MANIFEST, *(f"{part}.jsonl" for part in PARTS)} & there - names:
                 folder.with_name(name).delete()
             for name in (_FIRST, *sorted(names), MANIFEST):

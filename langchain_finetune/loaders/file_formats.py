@@ -59,7 +59,7 @@ def find_files(paths: Iterable[str | os.PathLike[str]]) -> list[AnyFile]:
     found: dict[AnyFile, None] = {}
     for given in paths:
         if is_remote(given):
-            found |= dict.fromkeys(_in_store(RemoteFile(given)))
+            found |= dict.fromkeys(_in_store(RemoteFile.given(given)))
             continue
         path = Path(given).expanduser()
         # A name with brackets is a pattern only if there is no such file.
@@ -82,7 +82,7 @@ _OF_A_SET = ("manifest.json", "train.jsonl")
 
 
 def _in_store(place: RemoteFile) -> Sequence[RemoteFile]:
-    with remote_errors("can't be read", place):
+    with remote_errors(place):
         found = place.files_below()
         if found != [place]:
             base = f"{str(place).rstrip('/')}/"

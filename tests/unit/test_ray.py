@@ -250,7 +250,7 @@ def test_a_defect_is_told_without_its_text():
     assert "Zebulon" not in str(caught.value)
 
 
-@pytest.mark.parametrize("on", ["dask", "ray:", "http://head:10001"])
+@pytest.mark.parametrize("on", ["dask", "ray:", "ray://head", "http://head:10001"])
 def test_other_places_are_refused(on):
     with pytest.raises(InvalidArgumentError, match="on must be 'ray' or 'ray://HEAD:10001'"):
         Convert(on=on)

@@ -1,4 +1,4 @@
-"""Conversion in several processes: each takes a part of the chats, and the results come in order.
+"""Conversion in several processes, or on a cluster of Ray: each takes a part of the chats, and the results come in order.
 
 A worker is a fresh interpreter, so it has none of this process's locks, threads and connections, as
 a fork would; and unlike multiprocessing's own, it does not run the user's script again. What it is

@@ -32,9 +32,6 @@ _DECIDE = (
 )
 """Packages on which the result depends."""
 
-_PORT = 10001
-"""Ray's own for its clients."""
-
 _REACHED_S = 10.0
 """Seconds to wait for the head's port."""
 
@@ -201,14 +198,13 @@ def _connection() -> Iterator[None]:
 def _require_port(address: str) -> None:
     """Refuse a head that does not answer; Ray itself would try for half a minute."""
     parts = urlsplit(address)
-    host, port = parts.hostname or "", parts.port or _PORT
     try:
-        socket.create_connection((host, port), _REACHED_S).close()
-    except OSError as error:
+        socket.create_connection((parts.hostname, parts.port), _REACHED_S).close()
+    except (OSError, ValueError) as error:
         raise ConvertError(
-            f"The head of Ray at {host}:{port} can't be reached ({error.strerror or error}). It "
-            f"runs with `ray start --head`, and listens for clients at port {_PORT} unless "
-            "--ray-client-server-port says otherwise."
+            f"The head of Ray at {parts.netloc} can't be reached ({error}). It runs with `ray start "
+            "--head`, and listens for clients at port 10001 unless --ray-client-server-port says "
+            "otherwise."
         ) from error
 
 
