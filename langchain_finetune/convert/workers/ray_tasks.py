@@ -202,9 +202,9 @@ def _require_port(address: str) -> None:
         socket.create_connection((parts.hostname, parts.port), _REACHED_S).close()
     except (OSError, ValueError) as error:
         raise ConvertError(
-            f"The head of Ray at {parts.netloc} can't be reached ({error}). It runs with `ray start "
-            "--head`, and listens for clients at port 10001 unless --ray-client-server-port says "
-            "otherwise."
+            f"The head of Ray at {parts.netloc} can't be reached ({error}). It runs with "
+            "`ray start --head`, and listens for clients at port 10001 unless "
+            "--ray-client-server-port says otherwise."
         ) from error
 
 
