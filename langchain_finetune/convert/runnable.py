@@ -34,7 +34,6 @@ from langchain_finetune.engines import ENGINES, EngineName, engine_of
 from langchain_finetune.loaders.base import composable, named, sessions_of
 from langchain_finetune.methods import LineKind
 
-
 _CLUSTER = re.compile(r"ray(://[^/@\s]+:\d{1,5})?")
 
 
