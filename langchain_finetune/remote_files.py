@@ -115,7 +115,7 @@ class RemoteFile:
     def upload(self, source: Path) -> None:
         """Write the content of a file of this machine to the address."""
         system, path = self._place()
-        with source.open("rb") as file, system.open_output_stream(path) as out:
+        with source.open("rb") as file, system.open_output_stream(path, compression=None) as out:
             while block := file.read(_BUFFER):
                 out.write(block)
 

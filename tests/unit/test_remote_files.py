@@ -131,7 +131,7 @@ def test_other_files_are_not_written_over_and_nothing_is_half_written(bucket, ru
     ("address", "sentence"),
     [
         ("s3://chats/nothing-here", "There is no data file at s3://chats/nothing-here."),
-        ("s3://no-such-bucket/runs", "s3://no-such-bucket/runs can't be read: "),
+        ("s3://no-such-bucket/runs", "There is no data file at s3://no-such-bucket/runs."),
     ],
 )
 def test_what_is_not_there_is_named(bucket, address, sentence):
