@@ -4,6 +4,7 @@ pyarrow reads and writes them (extra `files`). It takes keys, region and endpoin
 environment, so that an address holds none: addresses appear in manifests and messages.
 """
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ _SCHEMES = ("s3://", "gs://")
 
 _BUFFER = 4 << 20
 """Bytes of a request: a smaller one takes as long."""
+
+_BLOCK, _BLOCKS = 1 << 20, 32
+"""Bytes of a block of a file that is read at any place, and how many are kept."""
 
 _ENVIRONMENT = {
     "s3": "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL",
@@ -98,7 +102,7 @@ class RemoteFile:
     def random_access(self) -> Any:
         """Open it, to be read at any place, as Parquet is."""
         system, path = self._place()
-        return system.open_input_file(path)
+        return _Blocks(system.open_input_file(path))
 
     def files_below(self) -> list["RemoteFile"]:
         """Return the file itself, or all files below the folder, in the order of their paths."""
@@ -129,6 +133,55 @@ class RemoteFile:
         """Return the file system, and the path in it."""
         scheme, _, path = self.address.partition("://")
         return _file_system(scheme, path.partition("/")[0]), path.rstrip("/")
+
+
+class _Blocks(io.RawIOBase):
+    """Reads a file in blocks, of which the last ones are kept: each reading is a request.
+
+    A Parquet file is read in many small pieces, some for each column. pyarrow can read them
+    together, but then keeps all until the file is closed.
+    """
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self._size = int(file.size())
+        self._at = 0
+        self._block = lru_cache(maxsize=_BLOCKS)(self._fetched)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        # All at once: pyarrow takes less for the end of the file.
+        done, most = 0, min(len(buffer), self._size - self._at)
+        while done < most:
+            number, first = divmod(self._at, _BLOCK)
+            piece = self._block(number)[first : first + most - done]
+            buffer[done : done + len(piece)] = piece
+            done += len(piece)
+            self._at += len(piece)
+        return done
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+    def _fetched(self, number: int) -> bytes:
+        place = number * _BLOCK
+        block = bytes(self._file.read_at(min(_BLOCK, self._size - place), place))
+        if not block:
+            raise OSError("the file has become shorter")
+        return block
 
 
 AnyFile = Path | RemoteFile

@@ -30,9 +30,6 @@ _SIZE = re.compile(rb"\x15[\x80-\xff]*[\0-\x7f]\x15([\x80-\xff]*[\0-\x7f])", re.
 _PARQUET_BUFFER = 1 << 16
 """Bytes read at once from a column; without it, pyarrow reads whole columns of a row group."""
 
-_REMOTE_BUFFER = 4 << 20
-"""The same in an object store, where each reading is a request."""
-
 _UNUSED = frozenset({"events", "serialized", "manifest", "inputs_preview", "outputs_preview"})
 """Columns that may be large and that no reader uses."""
 
@@ -135,8 +132,7 @@ def json_blocks(path: AnyFile) -> Iterator[bytes]:
 def _opened(path: AnyFile) -> Any:
     import pyarrow.parquet as pq  # noqa: PLC0415 - of the extra `files`
 
-    size = _REMOTE_BUFFER if isinstance(path, RemoteFile) else _PARQUET_BUFFER
-    return pq.ParquetFile(_source(path), buffer_size=size, pre_buffer=False)
+    return pq.ParquetFile(_source(path), buffer_size=_PARQUET_BUFFER, pre_buffer=False)
 
 
 def _fault(path: AnyFile, error: Exception) -> Exception:

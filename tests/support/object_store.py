@@ -1,5 +1,6 @@
 """An object store in memory that speaks as much of S3's API as pyarrow uses, and its clients."""
 
+import io
 import os
 import re
 import threading
@@ -19,8 +20,10 @@ class Store(BaseHTTPRequestHandler):
     """Answers requests for `/BUCKET/KEY`, of path style."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     buckets: dict = {}  # noqa: RUF012 - of a server's own subclass
     parts: dict = {}  # noqa: RUF012
+    requests: list = []  # noqa: RUF012
 
     def log_message(self, *_):
         pass
@@ -39,7 +42,7 @@ class Store(BaseHTTPRequestHandler):
         self.answer(status, f"<Error><Code>{code}</Code><Message>{code}</Message></Error>")
 
     def asked(self):
-        """Return the objects of the bucket, the key and the query; None if there is no such bucket."""
+        """Return the objects of the bucket that is asked for; None if there is none."""
         parts = urlsplit(self.path)
         bucket, _, key = unquote(parts.path).lstrip("/").partition("/")
         self.bucket, self.key = bucket, key
@@ -52,8 +55,6 @@ class Store(BaseHTTPRequestHandler):
         else:
             raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if "aws-chunked" in self.headers.get("Content-Encoding", ""):
-            import io
-
             raw = b"".join(self.chunks(io.BytesIO(raw)))
         return raw
 
@@ -68,6 +69,7 @@ class Store(BaseHTTPRequestHandler):
 
     def do_GET(self):
         objects = self.asked()
+        self.requests.append(f"{self.command} {self.path}")
         if objects is None:
             self.fail(404, "NoSuchBucket")
         elif not self.key:
@@ -84,7 +86,7 @@ class Store(BaseHTTPRequestHandler):
             date = formatdate(0, usegmt=True)
             self.answer(status, data, ETag=tag, Last_Modified=date, **headers)
 
-    do_HEAD = do_GET
+    do_HEAD = do_GET  # noqa: N815 - the server's names
 
     def list(self, objects):
         prefix, until = self.query.get("prefix", ""), self.query.get("delimiter")
@@ -160,7 +162,7 @@ class Store(BaseHTTPRequestHandler):
 @contextmanager
 def object_store():
     """Start a store, and have this process and those that it starts use it."""
-    kind = type("OwnStore", (Store,), {"buckets": {}, "parts": {}})
+    kind = type("OwnStore", (Store,), {"buckets": {}, "parts": {}, "requests": []})
     server = ThreadingHTTPServer(("127.0.0.1", 0), kind)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     before = dict(os.environ)
@@ -185,7 +187,9 @@ def put(address, content=b""):
     """Write an object; of an address without a name, make the bucket."""
     scheme, _, path = address.partition("://")
     # Of the bucket alone: an address would have to quote what a name may have.
-    system, _ = FileSystem.from_uri(f"{scheme}://{path.partition('/')[0]}?allow_bucket_creation=true")
+    system, _ = FileSystem.from_uri(
+        f"{scheme}://{path.partition('/')[0]}?allow_bucket_creation=true"
+    )
     if "/" not in path:
         system.create_dir(path)
         return

@@ -1,5 +1,7 @@
 """Conversion on a real cluster of three nodes: the same bytes and errors as in one process."""
 
+import importlib
+import logging
 import os
 import re
 import shutil
@@ -29,6 +31,12 @@ from support.servers import free_port
 pytest.importorskip("ray", reason="needs the extra ray, which has no wheel for this Python")
 
 
+# Ray leaves its logs open in the process that starts it.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
 TESTS = Path(__file__).parents[1]
 NODE = {"num_cpus": 1, "object_store_memory": 80 << 20, "include_dashboard": False}
 
@@ -44,6 +52,7 @@ def cluster():
     with pytest.MonkeyPatch.context() as patch, object_store():
         patch.setenv("RAY_TMPDIR", folder)
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_AUTH_MODE", "disabled")  # A token would be in the home of who tests.
         patch.setenv("NODE_MARKS", f"{folder}/marks")
         patch.setenv("PYTHONPATH", f"{TESTS}:{TESTS.parent / 'scripts'}")
         Path(folder, "marks").mkdir()
@@ -70,7 +79,7 @@ def connected(cluster):
     """This process as an app that uses Ray; the nodes' processes stay from test to test."""
     import ray
 
-    ray.init(cluster.address, log_to_driver=False)
+    ray.init(cluster.address, log_to_driver=False, logging_level=logging.ERROR)
     yield ray
     ray.shutdown()
 
@@ -191,14 +200,12 @@ def test_rows_that_kill_each_process_are_named(connected, zebulon):
     assert int(first) <= 121 <= int(last)
 
 
-def local_function(text):
-    return text
-
-
-def test_functions_that_nodes_can_not_import_are_named(connected, zebulon):
-    # `importlib` mode: a test's module has a name that only this process knows.
-    with pytest.raises(ConvertError, match=r"node \S+ can't import a function or a class of yours"):
-        list(Convert(redact=local_function, on="ray").invoke(RunFileChatLoader(zebulon)))
+def test_functions_that_nodes_can_not_import_are_named(connected, zebulon, tmp_path, monkeypatch):
+    (tmp_path / "only_here.py").write_text("def redact(text):\n    return text\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    redact = importlib.import_module("only_here").redact
+    with pytest.raises(ConvertError, match=r"can't import a function or a class of yours \(No mod"):
+        list(Convert(redact=redact, on="ray").invoke(RunFileChatLoader(zebulon)))
 
 
 def test_nodes_have_the_same_packages_and_count_alike(connected, zebulon, monkeypatch):

@@ -20,8 +20,8 @@ from support.object_store import content_of, object_store, put, put_folder
 
 @pytest.fixture(scope="module")
 def store():
-    with object_store() as port:
-        yield port
+    with object_store() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +62,15 @@ def test_chats_are_those_of_the_same_folder_on_a_disk(bucket, tmp_path, monkeypa
         found.append((made, {name: text.replace(source, "") for name, text in placed.items()}))
     assert found[0] == found[1]
     assert len(examples.rejected) > 5
+
+
+def test_a_parquet_file_is_read_by_few_requests(store, bucket, tmp_path):
+    write_corpus(tmp_path)
+    put(f"{bucket}/e.parquet", (tmp_path / "e.parquet").read_bytes())
+    store.requests.clear()
+    assert len(list(RunFileChatLoader(f"{bucket}/e.parquet").invoke({}))) == 30
+    # It has eight row groups of a dozen columns, and is read twice.
+    assert len([each for each in store.requests if each.startswith("GET /chats/e.")]) < 10
 
 
 def test_files_of_a_folder_are_those_that_a_disk_would_give(bucket, tmp_path):
