@@ -29,6 +29,7 @@ import sys
 from pathlib import Path
 
 os.environ["RAY_AUTH_MODE"] = "disabled"  # Else a token is written to the home folder.
+os.environ["RAY_TMPDIR"] = sys.argv[1]
 import ray
 
 
