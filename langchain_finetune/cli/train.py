@@ -63,7 +63,9 @@ def prepare(
     """Load and convert chats, and write training files and a report. Nothing is uploaded."""
     convert = build(Convert, **settings, method=method)
     target = Target(engine, model)
-    with RichProgress(console(err=True, quiet=as_json)) as progress:
+    # Ray needs some seconds to end its processes.
+    patience = takes_its_time_to_end() if convert.on else nullcontext()
+    with patience, RichProgress(console(err=True, quiet=as_json)) as progress:
         examples = (loader | convert).invoke({})
         tell = progress.show_conversion
         if is_remote(out):
@@ -148,7 +150,8 @@ def run(
         on_cancel=on_cancel,
     )
     # Progress goes to standard error; standard output contains only the result.
-    patience = takes_its_time_to_end() if on_cancel == "cancel" else nullcontext()
+    patient = on_cancel == "cancel" or settings["on"]
+    patience = takes_its_time_to_end() if patient else nullcontext()
     with patience, RichProgress(console(err=True, quiet=as_json)) as progress:
         try:
             chat = step.invoke(examples, {"callbacks": [progress]})

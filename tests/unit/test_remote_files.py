@@ -162,6 +162,16 @@ def test_addresses_with_keys_are_refused_without_telling_them(run, tmp_path, add
     assert "hush" not in told.out + told.err
 
 
+def test_a_file_that_another_machine_lacks_is_named_with_it(tmp_path):
+    part = file_parts.FilePart(str(tmp_path / "runs.parquet"), 1, 4, groups=[0])
+    with pytest.raises(LoadError) as caught:
+        list(file_parts.read_part(part))
+    told = (
+        f"runs.parquet is not on {socket.gethostname()}, which is to read it: use a path that all"
+    )
+    assert told in str(caught.value)
+
+
 def test_patterns_are_refused():
     with pytest.raises(InvalidArgumentError, match="is a pattern, which only files of"):
         find_files(["s3://chats/*.jsonl"])

@@ -16,7 +16,8 @@ from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from langchain_finetune.convert.workers import ray_node
@@ -176,6 +177,9 @@ def _connected(address: str) -> Iterator[Any]:
             "without Ray."
         ) from error
     try:
+        # Ray's own handler ends this process at once, and leaves the others.
+        if handler is signal.SIG_DFL and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, _end)
         yield ray
     finally:
         ray.shutdown()
@@ -193,6 +197,11 @@ def _connection() -> Iterator[None]:
             "The connection to Ray was lost. What was converted is not kept: convert again, once "
             "the cluster is there."
         ) from error
+
+
+def _end(number: int, _frame: FrameType | None) -> NoReturn:
+    """End in good order by a signal."""
+    raise SystemExit(128 + number)
 
 
 def _require_port(address: str) -> None:
