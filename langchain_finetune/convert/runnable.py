@@ -29,7 +29,7 @@ from langchain_finetune.convert.supervised import Targets
 from langchain_finetune.convert.tokens.count import CountTokens
 from langchain_finetune.convert.too_long import TooLong, fitting_rows
 from langchain_finetune.convert.truncated import Truncated
-from langchain_finetune.convert.workers.rows import rows_of_workers
+from langchain_finetune.convert.workers.rows import closing_at_end, rows_of_workers
 from langchain_finetune.engines import ENGINES, EngineName, engine_of
 from langchain_finetune.loaders.base import composable, named, sessions_of
 from langchain_finetune.methods import LineKind
@@ -208,7 +208,7 @@ class Convert(CheckedArguments, RunnableSerializable[Iterable[ChatSession], Exam
             counter = steps.counter()
             rows = steps.checked(steps.made(sessions, outcome), outcome)
         else:
-            rows = rows_of_workers(steps, sessions, outcome, workers)
+            rows = made = rows_of_workers(steps, sessions, outcome, workers)
         rows = unique_rows(rows, outcome, self.duplicates, self.near_threshold)
         if counter or workers != 1:
             rows = fitting_rows(rows, outcome, counter, self.too_long, steps.rules)
@@ -217,7 +217,8 @@ class Convert(CheckedArguments, RunnableSerializable[Iterable[ChatSession], Exam
             rows = uncontaminated_rows(rows, self.split, outcome, near)
         if budget.limits():
             rows = within_budget(rows, budget, paid)
-        return strict_rows(rows, outcome, sessions) if self.strict else rows
+        rows = strict_rows(rows, outcome, sessions) if self.strict else rows
+        return rows if workers == 1 else closing_at_end(rows, made)
 
     def _row_steps(self, target: Target) -> RowSteps:
         looks_for_near = self.duplicates == "drop_near" or (

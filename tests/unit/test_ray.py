@@ -5,6 +5,7 @@ import logging
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -301,22 +302,40 @@ def test_prepare_as_a_client_from_one_object_store_to_another(cluster, corpus):
             *("--file", "s3://ray/export/", "--out", f"s3://ray/{name}", "--test", 0.2),
             *("--duplicates", "drop_near", "--secrets", "redact", "--model", "nano", *on),
         )
-        assert ran.returncode == 0, ran.stderr
+        assert ran.returncode == 0, ran.stderr + "".join(
+            p.read_text()[-3000:]
+            for p in Path(os.environ["RAY_TMPDIR"]).rglob("ray_client_server*")
+        )
     one, many = content_of("s3://ray/one"), content_of("s3://ray/many")
     assert len(one) == 6
     assert one == many
 
 
-def test_a_cluster_of_one_machine_is_started_and_ended(cluster, zebulon, tmp_path):
-    folder = tempfile.mkdtemp(prefix="r", dir="/tmp")
-    ran = prepare(
-        *("--file", zebulon, "--out", tmp_path / "set", "--on", "ray"),
-        environment={"RAY_ADDRESS": "", "RAY_TMPDIR": folder},
-    )
-    assert ran.returncode == 0, ran.stderr
-    assert (tmp_path / "set" / "train.jsonl").exists()
+@pytest.mark.parametrize("how", ["good", "interrupted"])
+def test_a_cluster_of_one_machine_is_started_and_ended(cluster, tmp_path, how):
+    folder = Path(tempfile.mkdtemp(prefix="r", dir="/tmp"))
+    rows = [
+        said(f"Room {number} is free. " * 60) for number in range(200 if how == "good" else 60_000)
+    ]
+    (tmp_path / "chats.jsonl").write_bytes(b"\n".join(map(orjson.dumps, rows)))
+    command = [sys.executable, "-m", "langchain_finetune.cli", "prepare", "--on", "ray"]
+    command += ["--file", tmp_path / "chats.jsonl", "--out", tmp_path / "set"]
+    own = {"RAY_ADDRESS": "", "RAY_TMPDIR": str(folder), "TMPDIR": str(folder)}
+    with subprocess.Popen(command, env={**os.environ, **own}, stderr=subprocess.PIPE) as running:
+        if how == "interrupted":
+            deadline = time.monotonic() + 60
+            while not list(folder.glob("langchain-finetune-ray-*/*.done")):
+                assert running.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            running.send_signal(signal.SIGINT)
+        told = running.communicate(timeout=90)[1].decode()
+    assert running.returncode == (0 if how == "good" else 130), told
+    assert "Traceback" not in told
+    assert (tmp_path / "set" / "train.jsonl").exists() is (how == "good")
     commands = [" ".join(each.info["cmdline"] or ()) for each in psutil.process_iter(["cmdline"])]
-    assert [command for command in commands if folder in command] == []
+    assert [command for command in commands if str(folder) in command] == []
+    assert [path.name for path in folder.iterdir()] == ["ray"]  # Its logs.
     shutil.rmtree(folder)
 
 

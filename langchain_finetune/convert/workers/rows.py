@@ -2,7 +2,7 @@
 
 import marshal
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any
 
 from langchain_core.chat_sessions import ChatSession
@@ -26,7 +26,7 @@ _ROWS, _BYTES = 64, 1 << 20
 
 def rows_of_workers(
     steps: RowSteps, sessions: Iterable[ChatSession], outcome: Outcome, workers: int | str
-) -> Iterator[Row]:
+) -> Generator[Row, None, None]:
     """Yield the rows that `steps.checked` would, each with all that `look_ahead` computes.
 
     The workers are a number of processes of this machine, or a cluster of Ray; see `Convert.on`.
@@ -45,6 +45,19 @@ def rows_of_workers(
             yield from _of_parts(steps, sessions, parts, outcome, workers)
             return
     yield from _of_rows(steps, sessions, outcome, workers)
+
+
+def closing_at_end(
+    rows: Iterator[Row], made: Generator[Row, None, None]
+) -> Generator[Row, None, None]:
+    """Yield rows, and at the end close what they are made of, so that no worker is left.
+
+    After Ctrl-C in a step between them, the traceback would keep it until the process ends.
+    """
+    try:
+        yield from rows
+    finally:
+        made.close()
 
 
 def _of_parts(
