@@ -302,10 +302,7 @@ def test_prepare_as_a_client_from_one_object_store_to_another(cluster, corpus):
             *("--file", "s3://ray/export/", "--out", f"s3://ray/{name}", "--test", 0.2),
             *("--duplicates", "drop_near", "--secrets", "redact", "--model", "nano", *on),
         )
-        assert ran.returncode == 0, ran.stderr + "".join(
-            p.read_text()[-3000:]
-            for p in Path(os.environ["RAY_TMPDIR"]).rglob("ray_client_server*")
-        )
+        assert ran.returncode == 0, ran.stderr
     one, many = content_of("s3://ray/one"), content_of("s3://ray/many")
     assert len(one) == 6
     assert one == many
