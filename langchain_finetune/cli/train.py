@@ -60,7 +60,7 @@ def prepare(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Load and convert chats, and write training files and a report. Nothing is uploaded."""
+    """Load and convert chats, and write training files and a report. No engine is asked."""
     convert = build(Convert, **settings, method=method)
     target = Target(engine, model)
     # Ray needs some seconds to end its processes.
