@@ -39,12 +39,46 @@ def pytest_addoption(parser):
     parser.addoption(
         "--instrumentors", action="store_true", help="run the tests of real instrumentors as well"
     )
+    parser.addoption(
+        "--postgres", action="store_true", help="keep the runs of tests in a PostgreSQL server"
+    )
 
 
 def pytest_ignore_collect(collection_path, config):
     # They install some 500 MB outside of the project's environment.
     is_long = collection_path.name == "instrumentors" and collection_path.is_dir()
     return True if is_long and not config.getoption("--instrumentors") else None
+
+
+@pytest.fixture(scope="session")
+def postgres_session():
+    """A PostgreSQL server; None where none is installed."""
+    from support.postgres_server import postgres_server
+
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _stores_in_postgres(request):
+    """With `--postgres`, a store that would be a file is a database of a server."""
+    if not request.config.getoption("--postgres"):
+        yield
+        return
+    server = request.getfixturevalue("postgres_session")
+    assert server is not None, "no PostgreSQL server is installed (Debian's package postgresql)"
+    from langchain_finetune.local.store import NO_LIMITS, RunStore
+    from support import postgres_server
+
+    make = RunStore.__init__
+
+    def in_server(self, path, limits=NO_LIMITS, *, server=None, _servers=server):
+        make(self, path, limits, server=server or _servers.address_for(path))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RunStore, "__init__", in_server)
+        patch.setattr(postgres_server, "in_use", server)
+        yield
 
 
 # What shares an engine and a model that a training took long to make stays in one process.
@@ -54,6 +88,11 @@ WALKTHROUGH_FIXTURES = {"engine", "home", "langsmith", "traffic", "chain", "tune
 
 def pytest_collection_modifyitems(config, items):
     """Where tests run side by side, keep a file's together, and begin with the longest."""
+    if config.getoption("--postgres"):
+        reason = "speaks of a file, and runs are in a PostgreSQL server"
+        for item in items:
+            if item.get_closest_marker("file"):
+                item.add_marker(pytest.mark.skip(reason=reason))
     if not config.pluginmanager.hasplugin("xdist"):
         return
     walkthrough = {

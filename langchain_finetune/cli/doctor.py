@@ -18,7 +18,7 @@ from langchain_finetune.engines import all_engines
 from langchain_finetune.engines.local import find_engine, hanging_engine, state_of_jobs
 from langchain_finetune.engines.openai_errors import explained
 from langchain_finetune.errors import FineTuningError, LoadError, MissingExtraError
-from langchain_finetune.extras import PACKAGE, install_command
+from langchain_finetune.extras import PACKAGE, install_command, require_modules
 from langchain_finetune.home import home_path
 from langchain_finetune.loaders.langsmith_client import reading, reading_client
 from langchain_finetune.local.hardware import (
@@ -27,7 +27,7 @@ from langchain_finetune.local.hardware import (
     device,
     model_memory,
 )
-from langchain_finetune.local.server import require_extra
+from langchain_finetune.local.server import STORE_VARIABLE, require_extra
 
 _MARKS = {"good": "ok", "note": "--", "bad": "!!"}
 
@@ -39,7 +39,9 @@ def doctor(as_json: AsJson = False) -> None:  # noqa: FBT002 - an option
     """
     home = list(home_findings(home_path()))
     faults = [each.what for each in home if each.state == "bad"]
-    findings = [*_packages(), *home, *_extras(), *_engine(faults), _langsmith(), *_hosted()]
+    store = list(_store())
+    faults += [each.what for each in store if each.state == "bad"]
+    findings = [*_packages(), *home, *store, *_extras(), *_engine(faults), _langsmith(), *_hosted()]
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:
@@ -94,6 +96,22 @@ def _fault(wanted: Requirement) -> str | None:
     if wanted.specifier.contains(found, prereleases=True):
         return None
     return f"{wanted.name} {found} does not meet {wanted.specifier}"
+
+
+def _store() -> Iterator[Diagnosis]:
+    """Check the server of the run store, where there is one."""
+    address = os.environ.get(STORE_VARIABLE, "").strip()
+    if not address:
+        return
+    try:
+        require_modules("A run store in PostgreSQL", "postgres", "psycopg")
+        from langchain_finetune.local.store.postgres.opening import (  # noqa: PLC0415 - an extra
+            server_state,
+        )
+
+        yield Diagnosis("run store", "good", server_state(address))
+    except FineTuningError as error:
+        yield Diagnosis("run store", "bad", str(error))
 
 
 def _engine(faults: Sequence[str]) -> Iterator[Diagnosis]:

@@ -55,6 +55,15 @@ def serve(
         list[str] | None,
         typer.Option(help="Name of a model at the upstream. Repeatable.", metavar="NAME=UPSTREAM"),
     ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            help="PostgreSQL server that keeps runs and datasets, such as "
+            "postgresql://user@host/database, in place of a file. Others see this option: give the "
+            "password in PGPASSWORD or ~/.pgpass, or the whole address in LCFT_STORE.",
+            metavar="URL",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the embedded engine in the foreground; with --json, print its address once ready."""
@@ -71,6 +80,7 @@ def serve(
         model_memory=model_memory,
         upstream=upstream,
         upstream_models=parse_aliases(upstream_model or ()),
+        store=store,
     )
 
     def announce(url: str) -> None:

@@ -28,6 +28,7 @@ def main() -> int:
     )
     parser.add_argument("--upstream", metavar="URL", help="server that generates the answers")
     parser.add_argument("--upstream-model", action="append", default=[], metavar="NAME=THEIRS")
+    parser.add_argument("--store", metavar="URL", help="PostgreSQL server of runs and datasets")
     parser.add_argument("--log-file", type=Path, help="log to this file instead of stderr")
     given = parser.parse_args()
     try:
@@ -39,6 +40,7 @@ def main() -> int:
             model_memory=given.model_memory,
             upstream=given.upstream,
             upstream_models=parse_aliases(given.upstream_model),
+            store=given.store,
             log_file=given.log_file,
             certificate=certificate_of(given.tls_cert, given.tls_key),
             insecure_public=given.insecure_public,

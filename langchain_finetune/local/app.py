@@ -50,6 +50,7 @@ def create_app(
     *,
     aliases: Mapping[str, str] | None = None,
     limits: Limits = NO_LIMITS,
+    store_server: str | None = None,
     trainer: Sequence[str] | None = None,
     chat: Callable[[Models, ServingSettings], Chat] = make_chat,
     serving: ServingSettings | None = None,
@@ -57,7 +58,8 @@ def create_app(
     """Build the application of one engine, whose home no other engine may use at the same time.
 
     The key is that of requests, and signs in to the page. A command `trainer` replaces the
-    engine's own; the path of a job's specification is appended to it.
+    engine's own; the path of a job's specification is appended to it. With the address of a
+    `store_server`, runs and datasets are there in place of the home.
     """
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     database = open_records(home / "engine.sqlite")
@@ -74,7 +76,7 @@ def create_app(
     )
     journal = Journal(database)
     queue = JobQueue(journal, files, models, home / "jobs", trainer)
-    store = RunStore(home / "runs.sqlite", limits)
+    store = RunStore(home / "runs.sqlite", limits, server=store_server)
     # The names of the files and folders that were made just now.
     flush(home)
     serving = serving or ServingSettings()

@@ -24,6 +24,9 @@ ALIASES_VARIABLE = "LCFT_ALIASES"
 UPSTREAM_MODELS_VARIABLE = "LCFT_UPSTREAM_MODELS"
 """Names of models at the upstream, `a=b,c=d`; as `serve --upstream-model`."""
 
+STORE_VARIABLE = "LCFT_STORE"
+"""PostgreSQL server of runs and datasets, `postgresql://user@host/database`; as `serve --store`."""
+
 _REQUIRED_MODULES = (
     "fastapi",
     "jinja2",
@@ -57,6 +60,7 @@ def serve(
     model_memory: str | None = None,
     upstream: str | None = None,
     upstream_models: Mapping[str, str] | None = None,
+    store: str | None = None,
     log_file: Path | None = None,
     on_start: Callable[[str], None] | None = None,
     certificate: Certificate | None = None,
@@ -74,7 +78,8 @@ def serve(
     Raises:
         AnotherEngineError: Another engine is running on this home.
         EngineError: The port is in use, a public address is not encrypted, an alias or another
-            setting is invalid, or the extra `[local]` is not installed.
+            setting is invalid, the store's server can't be used, or the extra `[local]` is not
+            installed.
         FineTuningError: The home cannot be used, or other users can read the key in it.
     """
     loopback, public = choose_endpoints(
@@ -109,7 +114,15 @@ def serve(
         from langchain_finetune.local.http_server import run_http_server  # noqa: PLC0415 - as above
         from langchain_finetune.local.store.retention import limits_of  # noqa: PLC0415 - as above
 
-        app = create_app(home, key, aliases=names, limits=limits_of(), serving=serving, **parts)
+        app = create_app(
+            home,
+            key,
+            aliases=names,
+            limits=limits_of(),
+            store_server=store or os.environ.get(STORE_VARIABLE, "").strip() or None,
+            serving=serving,
+            **parts,
+        )
         run_http_server(
             app,
             home,

@@ -52,17 +52,17 @@ class Where:
 
 def all_of(conditions: Iterable[Where]) -> Where:
     """Return the condition that all hold; of none, one that always holds."""
-    return _joined(list(conditions), " AND ", "1")
+    return _joined(list(conditions), " AND ", "TRUE")
 
 
 def any_of(conditions: Iterable[Where]) -> Where:
     """Return the condition that one holds; of none, one that never holds."""
-    return _joined(list(conditions), " OR ", "0")
+    return _joined(list(conditions), " OR ", "FALSE")
 
 
 def negated(condition: Where) -> Where:
     """Return the opposite; what can't be decided (NULL) counts as false before."""
-    return Where(f"NOT coalesce(({condition.sql}), 0)", condition.values)
+    return Where(f"NOT coalesce(({condition.sql}), FALSE)", condition.values)
 
 
 def one_of(column: str, values: Iterable[Any]) -> Where:
@@ -287,6 +287,12 @@ class Database:
         marks = ", ".join("?" * len(row))
         sql = f"INSERT OR REPLACE INTO {table} ({columns}) VALUES ({marks})"  # noqa: S608
         self.run(sql, tuple(row.values()))
+
+    def put_all(self, table: str, rows: Iterable[dict[str, Any]]) -> None:
+        """Add rows, or replace those with their ids, all or none, as `put`."""
+        with self.transaction():
+            for row in rows:
+                self.put(table, row)
 
     def require_room(self) -> None:
         """Refuse what would grow the file where the disk is nearly full.

@@ -93,7 +93,8 @@ class SearchClock:
         try:
             yield
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+            # A function that asks the file itself, and is ended, fails as any function does.
+            if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT and not self._is_over():
                 raise
             if self._ended.is_set():
                 raise EngineStopsError from None

@@ -55,6 +55,7 @@ def test_a_healthy_home_lists_each_extra_and_what_the_machine_can_train(own_home
         "mlflow",
         "opik",
         "phoenix",
+        "postgres",
         "qlora",
         "tinker",
         "together",
@@ -144,6 +145,15 @@ def test_files_of_newer_versions_and_of_none_are_told(own_home, found, name):
     code, findings = found()
     assert code == 1
     assert f"{name} can't be read" in findings["files of the home"]["detail"]
+
+
+def test_a_server_of_the_run_store_is_told(found, monkeypatch):
+    assert "run store" not in found()[1]
+    monkeypatch.setenv("LCFT_STORE", "postgresql://me:s3cret@127.0.0.1:1/runs")
+    code, findings = found()
+    assert (code, findings["run store"]["state"]) == (1, "bad")
+    assert "at 127.0.0.1, port 1, database runs can't be opened" in findings["run store"]["detail"]
+    assert "s3cret" not in str(findings)
 
 
 def test_a_newer_ledger_is_not_written_to(own_home):

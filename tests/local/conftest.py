@@ -15,6 +15,7 @@ import pytest
 from openai import OpenAI
 
 from langchain_finetune.home import RunningEngine, read_key
+from support.postgres_server import store_variables
 from support.warm_process import WarmProcess
 
 FAKE_ENGINE = str(Path(__file__).with_name("fake_engine.py"))
@@ -105,7 +106,7 @@ def running_engine(home, *, command=(FAKE_ENGINE,), stop=True, variables=None):
     """Run an engine: the script that `command` begins with is forked, Python itself is started."""
     home.mkdir(exist_ok=True)
     environment = {k: v for k, v in os.environ.items() if not k.startswith("LCFT_")}
-    environment |= variables or {}
+    environment |= store_variables(home) | (variables or {})
     with (home / "log").open("ab") as log:
         if command[0] == sys.executable:
             process = subprocess.Popen([*command, str(home)], stderr=log, env=environment)

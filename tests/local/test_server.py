@@ -105,6 +105,24 @@ def test_a_limit_of_the_run_store_that_is_none_is_refused(tmp_path, monkeypatch)
     assert not (tmp_path / "engine.json").exists()
 
 
+def test_a_store_that_is_no_server_is_refused_without_its_password(tmp_path):
+    environment = {**os.environ, HOME_VARIABLE: str(tmp_path / "home")}
+    command = [sys.executable, "-m", "langchain_finetune.cli", "serve"]
+    address = "mysql://me:s3cret@db/runs"
+    for more, variables in ((["--store", address], {}), ([], {"LCFT_STORE": address})):
+        failed = subprocess.run(
+            [*command, *more],
+            env=environment | variables,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        told = " ".join(failed.stderr.split())
+        assert failed.returncode == 1
+        assert "must be like postgresql://user@host/database" in told
+        assert "s3cret" not in told
+
+
 def test_the_extra_is_missing(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "trl" else name)
     with pytest.raises(MissingExtraError, match=r"needs trl: run pip install .*\[local\]'"):

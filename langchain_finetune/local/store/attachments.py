@@ -14,7 +14,8 @@ from typing import Any
 from uuid import uuid4
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.sqlite import Database, one_of
+from langchain_finetune.local.sqlite import one_of
+from langchain_finetune.local.store.database import StoreDatabase
 from langchain_finetune.local.store.values import now
 
 VALID_S = 24 * 3600
@@ -52,7 +53,7 @@ class Attachments:
     Owners are runs, by their id, and versions of examples, by their number.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: StoreDatabase) -> None:
         self._database = database
         self._key = _signing_key(database)
 
@@ -131,7 +132,7 @@ def _mime_type(text: str) -> str:
     return kind if _TYPE.fullmatch(kind) else _UNKNOWN_TYPE
 
 
-def _signing_key(database: Database) -> bytes:
+def _signing_key(database: StoreDatabase) -> bytes:
     with database.transaction():
         row = database.row("SELECT value FROM secrets WHERE name = 'attachments'")
         if row is None:

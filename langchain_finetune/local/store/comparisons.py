@@ -7,7 +7,8 @@ from typing import Any
 from pydantic import Field
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.sqlite import Database, Where, all_of, one_of
+from langchain_finetune.local.sqlite import Where, all_of, one_of
+from langchain_finetune.local.store.database import StoreDatabase
 from langchain_finetune.local.store.projects import ProjectStore
 from langchain_finetune.local.store.resource import Resource
 from langchain_finetune.local.store.values import (
@@ -48,7 +49,7 @@ class Comparisons(Resource):
 
     table, noun, columns = "comparisons", "comparison", "body"
 
-    def __init__(self, database: Database, projects: ProjectStore) -> None:
+    def __init__(self, database: StoreDatabase, projects: ProjectStore) -> None:
         super().__init__(database)
         self._projects = projects
 

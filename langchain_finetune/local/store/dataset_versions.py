@@ -4,22 +4,23 @@ from collections.abc import Mapping
 from typing import Any
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.sqlite import Database, Where
+from langchain_finetune.local.sqlite import Where
+from langchain_finetune.local.store.database import StoreDatabase
 from langchain_finetune.local.store.values import iso, micros, now
 
 LATEST = "latest"
 """The tag that moves by itself."""
 
 _TIMES = """
-SELECT valid_from AS time FROM example_versions WHERE dataset_id = ?1
-UNION SELECT valid_to FROM example_versions WHERE dataset_id = ?1 AND valid_to IS NOT NULL
+SELECT valid_from AS time FROM example_versions WHERE dataset_id = ?
+UNION SELECT valid_to FROM example_versions WHERE dataset_id = ? AND valid_to IS NOT NULL
 """
 
 
 class Versions:
     """The versions of all datasets of a store."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: StoreDatabase) -> None:
         self._database = database
 
     def condition(self, as_of: str | None, dataset_id: str | None = None) -> Where:
@@ -113,7 +114,7 @@ class Versions:
 
     def _tagged(self, dataset_id: str) -> dict[int, list[str]]:
         """Return the times of all versions with their tags, newest first."""
-        times = {row["time"] for row in self._database.rows(_TIMES, (dataset_id,))}
+        times = {row["time"] for row in self._database.rows(_TIMES, (dataset_id, dataset_id))}
         found: dict[int, list[str]] = {time: [] for time in sorted(times, reverse=True)}
         if found:
             found[max(times)].append(LATEST)

@@ -7,8 +7,9 @@ from typing import Any
 import orjson
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.sqlite import Database, Where, one_of
+from langchain_finetune.local.sqlite import Where, one_of
 from langchain_finetune.local.store.attachments import Attachments, Links, attachment_urls
+from langchain_finetune.local.store.database import StoreDatabase
 from langchain_finetune.local.store.dataset_versions import Versions
 from langchain_finetune.local.store.datasets import Datasets, has_metadata
 from langchain_finetune.local.store.example_changes import (
@@ -31,7 +32,7 @@ class ExampleStore:
 
     def __init__(
         self,
-        database: Database,
+        database: StoreDatabase,
         datasets: Datasets,
         attachments: Attachments,
         versions: Versions,

@@ -16,8 +16,9 @@ from pydantic_core import PydanticCustomError
 from langchain_finetune.durable import flush, flush_tree
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.safe_logging import log_failure
-from langchain_finetune.local.sqlite import Database, Where, all_of
+from langchain_finetune.local.sqlite import Where, all_of
 from langchain_finetune.local.sqlite_readers import EngineStopsError
+from langchain_finetune.local.store.database import StoreDatabase
 from langchain_finetune.local.store.export_rows import COLUMNS, Compression, Format, writer_of
 from langchain_finetune.local.store.projects import ProjectStore
 from langchain_finetune.local.store.resource import Resource
@@ -132,7 +133,7 @@ class Exports(Resource):
     table, noun, columns = "exports", "export", "body"
 
     def __init__(
-        self, database: Database, projects: ProjectStore, runs: Runs, folder: Path
+        self, database: StoreDatabase, projects: ProjectStore, runs: Runs, folder: Path
     ) -> None:
         super().__init__(database)
         self._projects = projects

@@ -20,7 +20,8 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.sqlite import Database, Where, one_of
+from langchain_finetune.local.sqlite import Where, one_of
+from langchain_finetune.local.store.database import StoreDatabase
 from langchain_finetune.local.store.resource import NamedResource, Resource
 from langchain_finetune.local.store.values import (
     TENANT_ID,
@@ -309,7 +310,7 @@ class FeedbackTokens:
     Feedback by a token gets the token's id: who answers again changes the first answer.
     """
 
-    def __init__(self, database: Database, feedback: Feedback) -> None:
+    def __init__(self, database: StoreDatabase, feedback: Feedback) -> None:
         self._database = database
         self._feedback = feedback
 

@@ -5,7 +5,7 @@ from langchain_finetune.local.store.filter_sql import ENTRY_TEXT, Field, Filtera
 
 def _entries(column: str, prefix: str) -> Rows:
     return Rows(
-        f"json_each({column}) AS entry WHERE 1",
+        f"json_each({column}) AS entry WHERE TRUE",
         {f"{prefix}_key": Field("entry.key"), f"{prefix}_value": Field(ENTRY_TEXT, "entry")},
         key=f"{prefix}_key",
     )
@@ -14,7 +14,7 @@ def _entries(column: str, prefix: str) -> Rows:
 def _leaves(column: str, prefix: str) -> Rows:
     """Return the values in JSON by paths such as `messages.content`."""
     return Rows(
-        f"json_each(leaves({column})) AS leaf WHERE 1",
+        f"json_each(leaves({column})) AS leaf WHERE TRUE",
         {
             f"{prefix}_key": Field("json_extract(leaf.value, '$[0]')"),
             f"{prefix}_value": Field("json_extract(leaf.value, '$[1]')", "entry"),
@@ -49,7 +49,9 @@ RUN_FILTERS = Filterable(
     },
     rows={
         "tags": Rows(
-            "json_each({a}.tags) AS tag WHERE 1", {"tags": Field("tag.value", "tag")}, joint=False
+            "json_each({a}.tags) AS tag WHERE TRUE",
+            {"tags": Field("tag.value", "tag")},
+            joint=False,
         ),
         "metadata": _entries("{a}.metadata", "metadata"),
         "inputs": _leaves("{a}.inputs", "input"),
@@ -67,6 +69,7 @@ RUN_FILTERS = Filterable(
         ),
     },
     metadata="{a}.metadata",
+    signed=True,
 )
 """Filters on runs. What isn't here is refused, so that no condition is quietly dropped."""
 

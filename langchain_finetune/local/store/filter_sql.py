@@ -12,7 +12,7 @@ Source of fact: https://docs.langchain.com/langsmith/export-traces (negative fil
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
@@ -28,6 +28,7 @@ from langchain_finetune.local.store.filter_parser import (
     Logic,
     Scalar,
 )
+from langchain_finetune.local.store.signatures import marks_of_entry, marks_of_search
 from langchain_finetune.local.store.sql_functions import contains
 from langchain_finetune.local.store.values import json_text, micros
 
@@ -48,10 +49,13 @@ _ALLOWED: Mapping[ValueKind, frozenset[str]] = {
 }
 """The comparators of each kind of field."""
 
+_SEARCHED = frozenset({"name", "error", "inputs", "outputs"})
+"""The fields that `search("text")` looks in."""
+
 _UNITS = {"": 1_000_000, "ms": 1000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000}
 _DURATION = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)\s*(ms|s|m|h|)", re.ASCII)
 
-_SIGNS = {"eq": "IS", "has": "IS", "neq": "IS NOT", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+_SIGNS = {"eq": "=", "has": "=", "neq": "IS NOT", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 _NULLABLE = frozenset({"eq", "neq"})
 
 
@@ -78,11 +82,15 @@ class Rows:
 
 @dataclass(frozen=True)
 class Filterable:
-    """A table that filters are about: fields, rows that belong to it, SQL of its metadata."""
+    """A table that filters are about: fields, rows that belong to it, SQL of its metadata.
+
+    If `signed`, its rows have signatures, which tell what need not be read.
+    """
 
     fields: Mapping[str, Field]
     rows: Mapping[str, Rows]
     metadata: str
+    signed: bool = False
 
 
 def filter_condition(expression: Expression, table: Filterable, alias: str) -> Where:
@@ -136,26 +144,37 @@ class _Compiler:
             for each in absent
         ]
         if in_row:
-            conditions.append(self._exists(name, all_of(map(self._in_row, in_row))))
+            marks = _marks_of_entries(in_row) if name == "metadata" else []
+            exact = self._exists(name, all_of(map(self._in_row, in_row)))
+            conditions.append(self._signed(marks, exact))
         return all_of(conditions)
+
+    def _signed(self, marks: list[int], exact: Where) -> Where:
+        """Return a condition that first asks the signatures; it is true of the same rows."""
+        if not self.table.signed or not marks:
+            return exact
+        text = orjson.dumps(marks).decode()
+        return all_of([Where(MAY_HAVE.format(a=self.alias), (text, text)), exact])
 
     def _comparison(self, comparison: Comparison) -> Where:
         if comparison.field == "metadata":
             return self._metadata(comparison)
         if comparison.field is None:
-            searched = ("name", "error", "inputs", "outputs")
-            return any_of(
+            exact = any_of(
                 _compare(Comparison("search", name, comparison.value), field, self.alias)
                 for name, field in self.table.fields.items()
-                if name in searched
+                if name in _SEARCHED
             )
+            return self._signed(_marks_of_text(comparison), exact)
         name = self._rows_of(comparison)
         if name is not None:
             return self._of_rows(name, [comparison])
         field = self.table.fields.get(comparison.field)
         if field is None:
             raise _refused(f"There is no field {comparison.field!r} to filter by.")
-        return _compare(comparison, field, self.alias)
+        exact = _compare(comparison, field, self.alias)
+        is_signed = comparison.comparator == "search" and comparison.field in _SEARCHED
+        return self._signed(_marks_of_text(comparison) if is_signed else [], exact)
 
     def _rows_of(self, expression: Expression) -> str | None:
         """Return the name of the rows that all its comparisons speak of, if one row can do."""
@@ -183,14 +202,17 @@ class _Compiler:
         entries = f"json_each({self.table.metadata.format(a=self.alias)}) AS entry"
         if comparison.comparator == "exists" and isinstance(comparison.value, str):
             sql = f"EXISTS (SELECT 1 FROM {entries} WHERE entry.key = ?)"  # noqa: S608
-            return Where(sql, (comparison.value,))
+            return self._signed(marks_of_entry(comparison.value), Where(sql, (comparison.value,)))
         if comparison.comparator != "has":
             raise _refused('metadata takes has(metadata, \'{"key": "value"}\').')
         return all_of(
-            Where(
-                f"EXISTS (SELECT 1 FROM {entries} "  # noqa: S608 constants and "?"
-                f"WHERE entry.key = ? AND {ENTRY_TEXT} = ?)",
-                (key, json_text(value)),
+            self._signed(
+                marks_of_entry(key, json_text(value)),
+                Where(
+                    f"EXISTS (SELECT 1 FROM {entries} "  # noqa: S608 constants and "?"
+                    f"WHERE entry.key = ? AND {ENTRY_TEXT} = ?)",
+                    (key, json_text(value)),
+                ),
             )
             for key, value in _metadata_object(comparison.value).items()
         )
@@ -204,6 +226,26 @@ def _denies(expression: Expression) -> bool:
         and expression.value is not None
     )
 
+
+def _marks_of_text(comparison: Comparison) -> list[int]:
+    value = comparison.value
+    return marks_of_search(value) if isinstance(value, str) else []
+
+
+def _marks_of_entries(members: Iterable[Expression]) -> list[int]:
+    """Return the marks of what is asked of one entry of metadata: its key, its value or both."""
+    asked: dict[str | None, str] = {}
+    for member in members:
+        if isinstance(member, Comparison) and member.comparator == "eq":
+            value = member.value
+            if value is None or isinstance(value, tuple) or member.field in asked:
+                return []
+            asked[member.field] = json_text(value)
+    return marks_of_entry(asked.get("metadata_key"), asked.get("metadata_value"))
+
+
+MAY_HAVE = "(NOT is_rare(?) OR +{a}.id IN (SELECT value FROM json_each(may_have(?))))"
+"""Whether a row may have all of some marks, given twice: see `signer`."""
 
 ENTRY_TEXT = (
     "(CASE entry.type WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' WHEN 'null' THEN 'null' "
@@ -232,7 +274,7 @@ def _compare(comparison: Comparison, field: Field, alias: str) -> Where:
     if comparator == "search":
         return _search(value, field, sql)
     if value is None and comparator in _NULLABLE and field.kind != "entry":
-        return Where(f"{sql} {_SIGNS[comparator]} NULL")
+        return Where(f"{sql} IS {'NOT ' if comparator == 'neq' else ''}NULL")
     return Where(f"{sql} {_SIGNS[comparator]} ?", (_converted(value, field.kind, name),))
 
 
@@ -296,8 +338,8 @@ def _duration(value: Scalar) -> int | None:
     return round(Decimal(found[1]) * _UNITS[found[2]]) if found else None
 
 
-def _flag(value: Scalar) -> int | None:
-    return int(value) if isinstance(value, bool) else None
+def _flag(value: Scalar) -> bool | None:
+    return value if isinstance(value, bool) else None
 
 
 _CONVERT: Mapping[ValueKind, Callable[[Scalar], Scalar]] = {

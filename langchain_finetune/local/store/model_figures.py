@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Literal
 
-from langchain_finetune.local.sqlite import Database
+from langchain_finetune.local.store.database import StoreDatabase
 from langchain_finetune.local.store.values import now
 from langchain_finetune.rollout.state import Rollout
 
@@ -27,7 +27,7 @@ _RUNS = """
     SELECT * FROM (
         SELECT id, trace_id, error, start_time, end_time, metadata FROM runs
         WHERE model = ? AND start_time >= ? AND posted ORDER BY start_time DESC LIMIT ?
-    )
+    ) AS newest
     WHERE CASE WHEN ? THEN json_extract(metadata, '$.rollout') = ?
         ELSE json_extract(metadata, '$.ls_model_name') = ?
             AND json_extract(metadata, '$.rollout') IS NOT ? END
@@ -36,7 +36,7 @@ _RUNS = """
 _COUNTS = f"""
     SELECT count(*) AS runs, count(error) AS errors,
         avg(end_time - start_time) / 1e6 AS mean_latency
-    FROM ({_RUNS})
+    FROM ({_RUNS}) AS r
 """  # noqa: S608 - constants and "?"
 
 # Users' feedback is mostly given to the root of a trace, whose id is that of the trace. Of a trace
@@ -45,7 +45,7 @@ _FEEDBACK = f"""
     SELECT key, count(score) AS n, avg(score) AS mean FROM (
         SELECT DISTINCT f.id, f.key, f.score FROM ({_RUNS}) AS r
         JOIN feedback AS f ON f.run_id IN (r.id, r.trace_id) WHERE f.score IS NOT NULL
-    ) GROUP BY key ORDER BY n DESC, key LIMIT 20
+    ) AS told GROUP BY key ORDER BY n DESC, key LIMIT 20
 """  # noqa: S608 - constants and "?"
 
 
@@ -76,7 +76,7 @@ class ModelFigures:
 class FiguresByModel:
     """Figures of the models of an alias, from the runs that apps trace, and from its shadows."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: StoreDatabase) -> None:
         self._database = database
 
     def of(self, rollout: Rollout) -> list[ModelFigures]:

@@ -6,7 +6,7 @@ import orjson
 from pydantic import Field
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.sqlite import Database
+from langchain_finetune.local.store.database import StoreDatabase
 from langchain_finetune.local.store.resource import NamedResource
 from langchain_finetune.local.store.run_changes import DEFAULT_PROJECT
 from langchain_finetune.local.store.values import (
@@ -43,7 +43,7 @@ class ProjectStore(NamedResource):
 
     table, noun, order = "projects", "project", "start_time DESC, id"
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: StoreDatabase) -> None:
         super().__init__(database)
         # LangSmith's client asks for any project's tenant with every example, until it finds one.
         self.ensure(DEFAULT_PROJECT)

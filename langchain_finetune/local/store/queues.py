@@ -26,7 +26,7 @@ _STATES = {
     "needs_my_review": "q.reviewed_at IS NULL",
     "completed": "q.reviewed_at IS NOT NULL",
     # There is one reviewer here.
-    "needs_others_review": "0",
+    "needs_others_review": "FALSE",
 }
 
 
@@ -91,8 +91,8 @@ class Queues(NamedResource):
         with self._database.transaction():
             for run_id in run_ids:
                 self._database.run(
-                    "INSERT OR IGNORE INTO queued_runs (queue_id, run_id, added_at) "
-                    "VALUES (?, ?, ?)",
+                    "INSERT INTO queued_runs (queue_id, run_id, added_at) "
+                    "VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
                     (queue_id, run_id, now()),
                 )
 
@@ -138,7 +138,7 @@ class Queues(NamedResource):
             raise ApiError(400, f"status must be one of {', '.join(_STATES)}.", param="status")
         return (
             "FROM queued_runs AS q JOIN runs ON runs.id = q.run_id AND runs.posted "
-            f"WHERE q.queue_id = ? AND {_STATES[status] if status else '1'}"
+            f"WHERE q.queue_id = ? AND {_STATES[status] if status else 'TRUE'}"
         )
 
     def _shown(self, row: dict[str, Any]) -> dict[str, Any]:

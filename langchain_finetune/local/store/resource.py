@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 import orjson
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.sqlite import Database, Where, one_of
+from langchain_finetune.local.sqlite import Where, one_of
+from langchain_finetune.local.store.database import StoreDatabase
 from langchain_finetune.local.store.sql_functions import contains
 
 
@@ -19,7 +20,7 @@ class Resource:
     columns: ClassVar[str] = "*"
     order: ClassVar[str] = "created_at DESC, id"
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: StoreDatabase) -> None:
         self._database = database
 
     def get(self, record_id: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import orjson
 
 from langchain_finetune.errors import EngineError
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.sqlite import Database
+from langchain_finetune.local.store.database import StoreDatabase
 from langchain_finetune.local.store.values import now
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,9 @@ WITH kept AS (
 )
 SELECT trace_id, max(coalesce(end_time, start_time)) AS last FROM runs
 WHERE trace_id IS NOT NULL
-GROUP BY trace_id HAVING last < ? AND trace_id NOT IN kept ORDER BY last LIMIT ?
+GROUP BY trace_id
+HAVING max(coalesce(end_time, start_time)) < ? AND trace_id NOT IN (SELECT trace_id FROM kept)
+ORDER BY last LIMIT ?
 """
 _KEPT_MEANWHILE = """
 SELECT DISTINCT r.trace_id FROM runs AS r WHERE r.trace_id IN (SELECT value FROM json_each(?))
@@ -82,7 +84,7 @@ def limits_of(environment: Mapping[str, str] = os.environ) -> Limits:
 class Retention:
     """Deletes old traces, in a thread of its own and whenever room is needed."""
 
-    def __init__(self, database: Database, limits: Limits) -> None:
+    def __init__(self, database: StoreDatabase, limits: Limits) -> None:
         self._database = database
         self._limits = limits
         self._turn = threading.Lock()

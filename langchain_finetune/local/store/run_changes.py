@@ -112,7 +112,7 @@ def merged(
     known = {name: value for name, value in old.items() if value is not None}
     row = {**change.values, **known} if change.kind == "post" else {**known, **change.values}
     row["id"] = change.run_id
-    row["posted"] = int(change.kind != "patch" or bool(old.get("posted")))
+    row["posted"] = change.kind != "patch" or bool(old.get("posted"))
     if row["posted"]:
         row |= _place(row, parent or {})
     return row | _derived(row)

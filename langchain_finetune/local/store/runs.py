@@ -1,15 +1,16 @@
 """The runs of a store."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-import orjson
+import numpy as np
 
 from langchain_finetune.local.api_error import ApiError
-from langchain_finetune.local.sqlite import Database, Where, one_of
+from langchain_finetune.local.sqlite import Where, one_of
 from langchain_finetune.local.store.attachments import Attachment, Attachments
+from langchain_finetune.local.store.database import StoreDatabase
 from langchain_finetune.local.store.feedback import Feedback, summary
 from langchain_finetune.local.store.projects import ProjectStore
 from langchain_finetune.local.store.run_changes import DEFAULT_PROJECT, RunChange, merged
@@ -37,22 +38,26 @@ class Runs:
     """All runs of a store.
 
     A run of which only a patch has come so far is kept, and shown once its post has come too.
-    `make_room` is called before runs are taken in; it may raise to refuse them.
+    `make_room` is called before runs are taken in; it may raise to refuse them. `note_changes` gets
+    the ids of those that are, inside the transaction.
     """
 
     def __init__(
         self,
-        database: Database,
+        database: StoreDatabase,
         projects: ProjectStore,
         feedback: Feedback,
         attachments: Attachments,
         make_room: Callable[[], None],
+        *,
+        note_changes: Callable[[Iterable[str]], None],
     ) -> None:
         self._database = database
         self._projects = projects
         self._feedback = feedback
         self._attachments = attachments
         self._make_room = make_room
+        self._note_changes = note_changes
 
     def apply(
         self,
@@ -68,8 +73,7 @@ class Runs:
         """
         self._make_room()
         with self._database.transaction():
-            for change in changes:
-                self._apply(change)
+            self._apply(list(changes))
             for run_id, files in (attachments or {}).items():
                 self._attachments.add(str(UUID(run_id)), files)
             if feedback:
@@ -98,7 +102,7 @@ class Runs:
         """Return how many runs meet a condition on `runs AS r`; counting ends at `most`."""
         [found] = self._database.search(
             "SELECT count(*) AS n FROM (SELECT 1 FROM runs AS r "  # noqa: S608 constants and "?"
-            f"WHERE r.posted AND ({where.sql}) LIMIT ?)",
+            f"WHERE r.posted AND ({where.sql}) LIMIT ?) AS found",
             (*where.values, most),
         )
         return int(found["n"])
@@ -116,7 +120,7 @@ class Runs:
         asked = one_of("trace_id", trace_ids)
         rows = self._database.rows(
             "SELECT trace_id, sum(total_tokens) AS tokens FROM runs "  # noqa: S608 constants and "?"
-            f"WHERE posted AND {asked.sql} GROUP BY trace_id HAVING tokens IS NOT NULL",
+            f"WHERE posted AND {asked.sql} GROUP BY trace_id HAVING sum(total_tokens) IS NOT NULL",
             asked.values,
         )
         return {row["trace_id"]: row["tokens"] for row in rows}
@@ -126,54 +130,39 @@ class Runs:
 
         Their fields are `id`, `trace_id`, `dotted_order`, `metadata` and `total_tokens`.
         """
-        found: dict[str, list[dict[str, Any]]] = {each: [] for each in trace_ids}
-        rows = self._database.search(
-            "SELECT c.id, c.trace_id, c.dotted_order, c.metadata, c.total_tokens "
-            "FROM json_each(?) AS t JOIN runs AS c ON c.id IN (SELECT r.id FROM runs AS r "
-            "WHERE r.trace_id = t.value AND r.posted AND r.run_type = 'llm' "
-            "ORDER BY r.start_time DESC, r.id DESC LIMIT ?) ORDER BY c.start_time DESC, c.id DESC",
-            (orjson.dumps(list(found)).decode(), most),
+        # One after the other: each reads only the end of its trace in an index.
+        sql = (
+            "SELECT id, trace_id, dotted_order, metadata, total_tokens FROM runs "
+            "WHERE trace_id = ? AND posted AND run_type = 'llm' "
+            "ORDER BY start_time DESC, id DESC LIMIT ?"
         )
-        for row in rows:
-            found[row["trace_id"]].append(row)
-        return found
+        return {each: self._database.search(sql, (each, most)) for each in trace_ids}
 
     def stats(self, where: Where) -> dict[str, Any]:
         """Return the figures of the runs that meet a condition on `runs AS r`.
 
         As `client.get_run_stats` has them: latencies in seconds; costs are not known, and absent.
         """
-        source = f"FROM runs AS r WHERE r.posted AND ({where.sql})"
+        # One reading gives all: times come as one text, since a row for each would take long.
         [found] = self._database.search(
-            f"SELECT count(*) AS run_count, avg(r.status = 'error') AS error_rate, "
-            "sum(r.prompt_tokens) AS prompt_tokens, sum(r.completion_tokens) AS completion_tokens,"
-            f" sum(r.total_tokens) AS total_tokens, max(r.start_time) AS last {source}",
+            "SELECT count(*) AS run_count, "  # noqa: S608 constants and "?"
+            "avg(CASE r.status WHEN 'error' THEN 1.0 ELSE 0.0 END) AS error_rate, "
+            "sum(r.prompt_tokens) AS prompt_tokens, sum(r.completion_tokens) AS completion_tokens, "
+            "sum(r.total_tokens) AS total_tokens, max(r.start_time) AS last, "
+            "group_concat(r.end_time - r.start_time) AS latencies, "
+            "group_concat(r.first_token_time - r.start_time) AS first_tokens "
+            f"FROM runs AS r WHERE r.posted AND ({where.sql})",
             where.values,
         )
-        last = found.pop("last")
+        last, latencies = found.pop("last"), found.pop("latencies")
+        first_tokens = found.pop("first_tokens")
         return {
             **found,
             "last_run_start_time": None if last is None else iso(last),
-            **self._percentiles(source, where, "latency", "(r.end_time - r.start_time)"),
-            **self._percentiles(
-                source, where, "first_token", "(r.first_token_time - r.start_time)"
-            ),
+            **_percentiles("latency", latencies),
+            **_percentiles("first_token", first_tokens),
             "feedback_stats": self._feedback_stats(where),
         }
-
-    def _percentiles(
-        self, source: str, where: Where, name: str, value: str
-    ) -> dict[str, float | None]:
-        [counted] = self._database.search(f"SELECT count({value}) AS n {source}", where.values)
-        found: dict[str, float | None] = {}
-        for label, share in _PERCENTILES.items():
-            rows = self._database.search(
-                f"SELECT {value} AS time {source} AND {value} IS NOT NULL "
-                "ORDER BY 1 LIMIT 1 OFFSET ?",
-                (*where.values, int(share * max(counted["n"] - 1, 0))),
-            )
-            found[f"{name}_{label}"] = rows[0]["time"] / 1e6 if rows else None
-        return found
 
     def _feedback_stats(self, where: Where) -> dict[str, Any]:
         rows = self._database.search(
@@ -186,13 +175,26 @@ class Runs:
             by_key.setdefault(row["key"], []).append(row)
         return {key: summary(points) for key, points in by_key.items()}
 
-    def _apply(self, change: RunChange) -> None:
-        old = self._row(change.run_id) or {}
-        parent_id = old.get("parent_run_id") or change.values.get("parent_run_id")
-        parent = self._row(parent_id) if parent_id else None
-        row = merged(old, change, parent)
-        row["project_id"] = old.get("project_id") or self._project_of(change)
-        self._database.put("runs", row)
+    def _apply(self, changes: Sequence[RunChange]) -> None:
+        """Merge changes into the rows before them; all are read, and written, in one go."""
+        rows = self._by_id("*", {change.run_id for change in changes})
+        above = {_parent_id(rows.get(change.run_id, {}), change) for change in changes}
+        parents = self._by_id("id, trace_id, dotted_order", above - {None} - rows.keys())
+        projects: dict[tuple[str | None, str | None, bool], str | None] = {}
+        changed: dict[str, dict[str, Any]] = {}
+        for change in changes:
+            old = rows.get(change.run_id, {})
+            parent_id = _parent_id(old, change)
+            row = merged(old, change, rows.get(parent_id) or parents.get(parent_id))
+            row["project_id"] = old.get("project_id")
+            if not row["project_id"]:
+                named = (change.project_id, change.project_name, change.kind == "patch")
+                if named not in projects:
+                    projects[named] = self._project_of(change)
+                row["project_id"] = projects[named]
+            rows[change.run_id] = changed[change.run_id] = row
+        self._database.put_all("runs", changed.values())
+        self._note_changes(changed)
 
     def _project_of(self, change: RunChange) -> str | None:
         if change.project_id:
@@ -202,8 +204,31 @@ class Runs:
         # A patch need not say where its run belongs: the post does.
         return self._projects.ensure(DEFAULT_PROJECT) if change.kind != "patch" else None
 
+    def _by_id(self, columns: str, ids: Collection[Any]) -> dict[Any, dict[str, Any]]:
+        if not ids:
+            return {}
+        asked = one_of("id", ids)
+        sql = f"SELECT {columns} FROM runs WHERE {asked.sql}"  # noqa: S608 constants and "?"
+        return {row["id"]: row for row in self._database.rows(sql, asked.values)}
+
     def _row(self, run_id: str) -> dict[str, Any] | None:
         return self._database.row("SELECT * FROM runs WHERE id = ?", (run_id,))
+
+
+def _percentiles(name: str, times: str | None) -> dict[str, float | None]:
+    """Return the percentiles, in seconds, of times in microseconds that commas separate."""
+    if not times:
+        return dict.fromkeys((f"{name}_{label}" for label in _PERCENTILES), None)
+    values = np.fromstring(times, dtype=np.int64, sep=",")
+    found: dict[str, float | None] = {}
+    for label, share in _PERCENTILES.items():
+        place = int(share * (len(values) - 1))
+        found[f"{name}_{label}"] = int(np.partition(values, place)[place]) / 1e6
+    return found
+
+
+def _parent_id(old: Mapping[str, Any], change: RunChange) -> str | None:
+    return old.get("parent_run_id") or change.values.get("parent_run_id")
 
 
 def _wants(query: RunSearch, *fields: str) -> bool:

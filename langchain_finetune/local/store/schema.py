@@ -4,6 +4,7 @@ import sqlite3
 from pathlib import Path
 
 from langchain_finetune.local.sqlite import Database, run_script
+from langchain_finetune.local.store.signer import add_signature_functions, make_tables
 from langchain_finetune.local.store.sql_functions import add_functions
 
 SCHEMA = """
@@ -107,6 +108,7 @@ _LATER_COLUMNS = (
 
 
 def _make_tables(connection: sqlite3.Connection) -> None:
+    _make_exports(connection)
     # Files of version 0.1.0 have most of them already, and no number of their version.
     run_script(connection, SCHEMA)
     for table, column, kind in _LATER_COLUMNS:
@@ -148,7 +150,18 @@ def _add_column(connection: sqlite3.Connection, table: str, column: str, kind: s
         connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
 
 
-MIGRATIONS = (_make_tables, _add_model, _add_summaries)
+_EXPORTS = """
+CREATE TABLE IF NOT EXISTS exports (
+    id TEXT PRIMARY KEY, created_at INTEGER NOT NULL, body TEXT NOT NULL
+);
+"""
+
+
+def _make_exports(connection: sqlite3.Connection) -> None:
+    run_script(connection, _EXPORTS)
+
+
+MIGRATIONS = (_make_tables, _add_model, _add_summaries, make_tables)
 """How `runs.sqlite` of each version becomes one of the next; only ever appended to."""
 
 
@@ -159,5 +172,19 @@ def open_store_file(path: Path) -> Database:
         EngineError: As `Database`.
     """
     return Database(
-        path, MIGRATIONS, name="run store", shrinks=True, readers=True, prepare=add_functions
+        path, MIGRATIONS, name="run store", shrinks=True, readers=True, prepare=_add_all_functions
     )
+
+
+def _add_all_functions(connection: sqlite3.Connection) -> None:
+    add_functions(connection)
+    add_signature_functions(connection)
+
+
+def open_export_records(path: Path) -> Database:
+    """Open the file of an engine's exports, for a store whose runs are in a server.
+
+    Raises:
+        EngineError: As `Database`.
+    """
+    return Database(path, (_make_exports,), name="record of exports")

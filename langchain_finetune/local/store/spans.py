@@ -6,7 +6,7 @@ children of a root mostly come before it, so they are moved below it once it is 
 
 from collections.abc import Iterable, Iterator
 
-from langchain_finetune.local.sqlite import Database
+from langchain_finetune.local.store.database import StoreDatabase
 from langchain_finetune.local.store.otlp import SpanRun, run_id_of
 from langchain_finetune.local.store.run_changes import DEFAULT_PROJECT, RunChange, is_deepest
 from langchain_finetune.local.store.runs import Runs
@@ -16,7 +16,7 @@ from langchain_finetune.local.store.values import micros
 class Spans:
     """Takes spans into the runs of a store."""
 
-    def __init__(self, database: Database, runs: Runs) -> None:
+    def __init__(self, database: StoreDatabase, runs: Runs) -> None:
         self._database = database
         self._runs = runs
 

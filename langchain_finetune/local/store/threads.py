@@ -5,7 +5,8 @@ from typing import Any
 
 from pydantic import Field
 
-from langchain_finetune.local.sqlite import Database, Where, all_of
+from langchain_finetune.local.sqlite import Where, all_of
+from langchain_finetune.local.store.database import StoreDatabase
 from langchain_finetune.local.store.run_queries import (
     DAY,
     RunSearch,
@@ -80,7 +81,7 @@ class TracesQuery(ClientQuery):
 class Threads:
     """All threads of a store."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: StoreDatabase) -> None:
         self._database = database
 
     def find(self, body: Any) -> dict[str, Any]:
@@ -94,7 +95,7 @@ class Threads:
         conditions = [*asked.conditions(), Where("+r.start_time >= ?", (since,))]
         if asked.max_start_time is not None:
             conditions.append(Where("+r.start_time < ?", (asked.max_start_time,)))
-        where, after = all_of(conditions), Where("1")
+        where, after = all_of(conditions), Where("TRUE")
         if asked.cursor:
             behind = "(max(r.start_time), r.thread_id) < (?, ?)"
             after = Where(behind, read_cursor(asked.cursor))

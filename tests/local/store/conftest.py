@@ -102,9 +102,9 @@ def server(_one_server):
         "queued_runs",
         "feedback_configs",
         "feedback_tokens",
-        "exports",
     ):
         _one_server.store._database.run(f"DELETE FROM {table}")
+    _one_server.store.exports._database.run("DELETE FROM exports")
     _one_server.store.projects.ensure("default")
     _one_server.asked.clear()
     return _one_server

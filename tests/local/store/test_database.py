@@ -25,6 +25,7 @@ def traced(store, count, size):
     return ids
 
 
+@pytest.mark.file
 @pytest.mark.parametrize("content", [b"no database, but a text of some length" * 100, None])
 def test_a_file_that_can_not_be_opened_is_named(tmp_path, content):
     path = tmp_path / "runs.sqlite"
@@ -45,6 +46,7 @@ class _FullConnection(sqlite3.Connection):
         return super().execute(sql, *values)
 
 
+@pytest.mark.file
 def test_an_old_file_opens_where_the_disk_has_no_room_to_write_it_anew(
     tmp_path, monkeypatch, caplog
 ):
@@ -65,6 +67,7 @@ def test_an_old_file_opens_where_the_disk_has_no_room_to_write_it_anew(
     store.close()
 
 
+@pytest.mark.file
 def test_room_goes_back_in_several_steps(store, tmp_path, monkeypatch):
     monkeypatch.setattr(sqlite, "_PAGES_AT_ONCE", 10)
     traced(store, 100, 10_000)
@@ -116,6 +119,7 @@ def test_every_example_is_read_however_large_they_are(store, monkeypatch):
     assert [row["id"] for row in store.examples.each(dataset)] == ids
 
 
+@pytest.mark.file
 def test_a_search_does_not_keep_the_engine_from_stopping(tmp_path):
     store = RunStore(tmp_path / "runs.sqlite")
     endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"

@@ -250,6 +250,7 @@ def test_a_search_reads_what_is_nested_deeper_than_python_calls(store):
     assert found(store, filter='eq(input_value, "deep down")') == [1]
 
 
+@pytest.mark.file
 def test_ten_thousand_runs_answer_in_few_steps(store):
     runs = (
         {**run, "id": uid(10**6 + index), "parent_run_id": uid(10), "trace_id": uid(10)}

@@ -89,13 +89,15 @@ def test_scores_that_no_sum_can_hold(server):
     assert ask(server, "GET", f"/runs/{RUN}")[0] == 200
 
 
-def test_sql_and_paths_in_every_place_are_only_text(server):
+def test_sql_and_paths_in_every_place_are_only_text(server, pytestconfig):
     evil = "'; DROP TABLE runs; -- \"../../api_key\x00%00"
+    # A server's texts hold no null character.
+    kept = evil.replace("\0", "\ufffd") if pytestconfig.getoption("--postgres") else evil
     for path in ("/sessions", "/datasets", "/annotation-queues"):
         status, _ = ask(server, "POST", path, json={"name": evil})
         assert status in {200, 409}
         found = httpx.get(server.url + path, params={"name": evil}).json()
-        assert [each["name"] for each in found] == [evil]
+        assert [each["name"] for each in found] == [kept]
     asked = {"id": [RUN], "filter": f"eq(name, {json.dumps(evil)})", "run_type": evil}
     assert ask(server, "POST", "/runs/query", json=asked)[0] == 200
     assert server.store._database.row("SELECT count(*) AS n FROM runs") == {"n": 0}

@@ -153,6 +153,7 @@ def test_work_that_begins_meanwhile_is_seen(opened, monkeypatch):
     assert left(again) == set(ids)
 
 
+@pytest.mark.file
 def test_the_store_keeps_its_size_and_gives_the_disk_its_room_back(opened, tmp_path, caplog):
     caplog.set_level(logging.INFO, logger="langchain_finetune")
     store = opened()
@@ -180,6 +181,7 @@ def test_the_store_keeps_its_size_and_gives_the_disk_its_room_back(opened, tmp_p
     assert "it was full" in caplog.text
 
 
+@pytest.mark.file
 def test_what_is_deleted_by_hand_is_given_back_too(opened, tmp_path):
     store, path = opened(), tmp_path / "runs.sqlite"
     photo = [Attachment("photo", "image/png", bytes(4 * MIB))]
@@ -196,6 +198,7 @@ def test_what_is_deleted_by_hand_is_given_back_too(opened, tmp_path):
     assert path.stat().st_size < MIB
 
 
+@pytest.mark.file
 def test_a_store_full_of_what_has_to_stay_refuses_more(opened):
     store = opened()
     for days in range(5):
@@ -210,6 +213,7 @@ def test_a_store_full_of_what_has_to_stay_refuses_more(opened):
     assert left(again) == kept
 
 
+@pytest.mark.file
 def test_a_file_of_an_earlier_version_is_taken_over(tmp_path):
     path = tmp_path / "runs.sqlite"
     with sqlite3.connect(path) as connection:
@@ -246,6 +250,7 @@ def full(connection):
     connection.execute(f"PRAGMA max_page_count = {pages}")
 
 
+@pytest.mark.file
 def test_nothing_of_what_the_disk_can_not_hold_is_kept(server, client, caplog):
     connection = server.store._database.connection
     kept = trace(server.store, 0)
@@ -271,6 +276,7 @@ def test_nothing_of_what_the_disk_can_not_hold_is_kept(server, client, caplog):
     assert left(server.store) == {*kept, *more}
 
 
+@pytest.mark.file
 def test_some_room_is_left_for_jobs(store, monkeypatch):
     usage = shutil.disk_usage("/")._replace(free=sqlite.KEPT_FREE_BYTES - 1)
     monkeypatch.setattr(sqlite.shutil, "disk_usage", lambda _: usage)
