@@ -123,6 +123,37 @@ EVERYTHING = {
 }
 
 
+def prepare(*arguments, environment=()):
+    command = [sys.executable, "-m", "langchain_finetune.cli", "prepare", *map(str, arguments)]
+    return subprocess.run(
+        command,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, **dict(environment)},
+    )
+
+
+def test_prepare_as_a_client_from_one_object_store_to_another(cluster, corpus):
+    """The nodes read Parquet and documents themselves.
+
+    Before a node is killed: a client's process on the head was seen to fail after that, where all
+    nodes have one address.
+    """
+    put("s3://ray")
+    put_folder(corpus, "s3://ray/export")
+    for name, on in (("one", []), ("many", ["--on", cluster.client])):
+        ran = prepare(
+            *("--file", "s3://ray/export/", "--out", f"s3://ray/{name}", "--test", 0.2),
+            *("--duplicates", "drop_near", "--secrets", "redact", "--model", "nano", *on),
+        )
+        assert ran.returncode == 0, ran.stderr
+    one, many = content_of("s3://ray/one"), content_of("s3://ray/many")
+    assert len(one) == 6
+    assert one == many
+
+
 def test_a_killed_node_changes_no_byte(cluster, connected, corpus, tmp_path, monkeypatch):
     """With everything on; a node is killed while it converts, and its parts are done again."""
     lost = []
@@ -279,33 +310,6 @@ def test_a_missing_extra_is_named(zebulon, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"Converting on ray needs ray: run pip install"):
         list(Convert(on="ray").invoke(RunFileChatLoader(zebulon)))
-
-
-def prepare(*arguments, environment=()):
-    command = [sys.executable, "-m", "langchain_finetune.cli", "prepare", *map(str, arguments)]
-    return subprocess.run(
-        command,
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, **dict(environment)},
-    )
-
-
-def test_prepare_as_a_client_from_one_object_store_to_another(cluster, corpus):
-    """The nodes read Parquet and documents themselves."""
-    put("s3://ray")
-    put_folder(corpus, "s3://ray/export")
-    for name, on in (("one", []), ("many", ["--on", cluster.client])):
-        ran = prepare(
-            *("--file", "s3://ray/export/", "--out", f"s3://ray/{name}", "--test", 0.2),
-            *("--duplicates", "drop_near", "--secrets", "redact", "--model", "nano", *on),
-        )
-        assert ran.returncode == 0, ran.stderr
-    one, many = content_of("s3://ray/one"), content_of("s3://ray/many")
-    assert len(one) == 6
-    assert one == many
 
 
 @pytest.mark.parametrize("how", ["good", "interrupted"])
