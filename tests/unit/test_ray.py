@@ -146,7 +146,7 @@ def test_prepare_as_a_client_from_one_object_store_to_another(cluster, corpus):
         ]
         ran = prepare(*arguments)
         if "Starting Ray client server failed" in ran.stderr:
-            # Ray's own process for a client ended as it began, in 3 of 13 runs; the cause is unknown.
+            # Ray's process for a client ended as it began, in 3 of 13 runs; why is unknown.
             ran = prepare(*arguments)
         assert ran.returncode == 0, ran.stderr
     one, many = content_of("s3://ray/one"), content_of("s3://ray/many")
