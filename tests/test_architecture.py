@@ -24,6 +24,7 @@ ROOMS = {
     "durable": -1,
     "methods": 0,
     "private_files": 0,
+    "remote_files": 0,
     "tolerant_json": 0,
     "checks": 1,
     "display": 1,

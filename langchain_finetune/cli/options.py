@@ -46,7 +46,7 @@ def chat_loader(
     dataset: Annotated[str | None, _option(help="LangSmith dataset, instead of runs.")] = None,
     file: Annotated[
         list[str] | None,
-        _option(help="File, folder or glob pattern of exported runs. Repeatable."),
+        _option(help="File, folder, glob pattern or s3:// address of runs. Repeatable."),
     ] = None,
     query: Annotated[
         Path | None, _option(help="JSON file of a RunQuery; other options override it.")
@@ -192,6 +192,12 @@ def convert_options(
     workers: Annotated[
         int, _convert_option(min=1, max=256, help="Processes that convert; they read files, too.")
     ] = 1,
+    on: Annotated[
+        str | None,
+        _convert_option(
+            metavar="RAY", help="Cluster of Ray that converts: ray, or ray://HEAD:10001."
+        ),
+    ] = None,
 ) -> dict[str, Any]:
     """Return the arguments of `Convert` that the options describe."""
     shares = {"validation": validation, "test": test}
@@ -211,6 +217,7 @@ def convert_options(
         "max_example_tokens": max_example_tokens,
         "split": {**shares, **split} if any(shares.values()) else None,
         "workers": workers,
+        "on": on,
     }
 
 

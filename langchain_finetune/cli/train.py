@@ -31,9 +31,11 @@ from langchain_finetune.convert.runnable import Convert
 from langchain_finetune.engines import all_engines
 from langchain_finetune.finetune.callbacks import RichProgress
 from langchain_finetune.finetune.job import DAY_S, Job
+from langchain_finetune.finetune.remote_sets import write_remote_set
 from langchain_finetune.finetune.training_files import Spooled, write_training_files
 from langchain_finetune.loaders.base import SessionLoader
 from langchain_finetune.methods import Hyperparameters, LineKind
+from langchain_finetune.remote_files import RemoteFile, is_remote
 from langchain_finetune.sessions import summary
 
 
@@ -43,7 +45,9 @@ def prepare(
     *,
     loader: SessionLoader,
     settings: dict[str, Any],
-    out: Annotated[Path, typer.Option(help="Folder for the files; created if missing.")],
+    out: Annotated[
+        str, typer.Option(help="Folder for the files, also s3://...; created if missing.")
+    ],
     method: Annotated[
         LineKind, typer.Option(help="Training method of the examples.")
     ] = "supervised",
@@ -56,18 +60,26 @@ def prepare(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Load and convert chats, and write training files and a report. Nothing is uploaded."""
+    """Load and convert chats, and write training files and a report. No engine is asked."""
     convert = build(Convert, **settings, method=method)
     target = Target(engine, model)
-    with RichProgress(console(err=True, quiet=as_json)) as progress:
+    # Ray needs some seconds to end its processes.
+    patience = takes_its_time_to_end() if convert.on else nullcontext()
+    with patience, RichProgress(console(err=True, quiet=as_json)) as progress:
         examples = (loader | convert).invoke({})
-        made = write_training_files(examples, out, target=target, tell=progress.show_conversion)
+        tell = progress.show_conversion
+        if is_remote(out):
+            made = write_remote_set(examples, RemoteFile.given(out), target=target, tell=tell)
+            folder = out.rstrip("/")
+        else:
+            made = write_training_files(examples, Path(out), target=target, tell=tell)
+            folder = str(made.folder)
     if as_json:
         report = made.report.model_dump(mode="json")
-        print_json({"folder": str(made.folder), "files": _files(made), "report": report})
+        print_json({"folder": folder, "files": _files(made, folder), "report": report})
     else:
         print_drawn(made.report)
-        print_line(f"The files are in {made.folder}; see report.html for details.")
+        print_line(f"The files are in {folder}; see report.html for details.")
 
 
 @with_options(chat_loader, into="loader")
@@ -138,7 +150,8 @@ def run(
         on_cancel=on_cancel,
     )
     # Progress goes to standard error; standard output contains only the result.
-    patience = takes_its_time_to_end() if on_cancel == "cancel" else nullcontext()
+    patient = on_cancel == "cancel" or settings["on"]
+    patience = takes_its_time_to_end() if patient else nullcontext()
     with patience, RichProgress(console(err=True, quiet=as_json)) as progress:
         try:
             chat = step.invoke(examples, {"callbacks": [progress]})
@@ -159,9 +172,13 @@ def run(
     print_model(job, name)
 
 
-def _files(made: Spooled) -> dict[str, dict[str, Any]]:
+def _files(made: Spooled, folder: str) -> dict[str, dict[str, Any]]:
     parts = {"train": made.training, "validation": made.validation, "test": made.test}
-    return {name: {**asdict(file), "path": str(file.path)} for name, file in parts.items() if file}
+    return {
+        name: {**asdict(file), "path": f"{folder}/{file.path.name}"}
+        for name, file in parts.items()
+        if file
+    }
 
 
 def _interrupted(interrupt: KeyboardInterrupt, job_id: str | None, on_cancel: str) -> str:

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,7 @@ class Examples:
         method: LineKind = self.settings.get("method", "supervised")
         return method
 
-    def rows(self, target: Target = Target()) -> Iterator[Row]:  # noqa: B008 - it is frozen
+    def rows(self, target: Target = Target()) -> Generator[Row, None, None]:  # noqa: B008 - it is frozen
         """Yield the examples with their metadata.
 
         Args:

@@ -1,5 +1,6 @@
 """`Convert`: the step from sessions to training examples."""
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any, Self
@@ -28,10 +29,12 @@ from langchain_finetune.convert.supervised import Targets
 from langchain_finetune.convert.tokens.count import CountTokens
 from langchain_finetune.convert.too_long import TooLong, fitting_rows
 from langchain_finetune.convert.truncated import Truncated
-from langchain_finetune.convert.workers.rows import rows_of_workers
+from langchain_finetune.convert.workers.rows import closing_at_end, rows_of_workers
 from langchain_finetune.engines import ENGINES, EngineName, engine_of
 from langchain_finetune.loaders.base import composable, named, sessions_of
 from langchain_finetune.methods import LineKind
+
+_CLUSTER = re.compile(r"ray(://[^/@\s]+:\d{1,5})?")
 
 
 class Convert(CheckedArguments, RunnableSerializable[Iterable[ChatSession], Examples]):
@@ -101,6 +104,10 @@ class Convert(CheckedArguments, RunnableSerializable[Iterable[ChatSession], Exam
             `calls="last"`, files with calls that people edited, and preferences. Functions such as
             `redact` and `where` must then be importable: at the top level of a module that is not
             the script itself.
+        on: A cluster of Ray that converts, in place of `workers` (extra `ray`): `ray` for the one
+            that this machine is part of, or else a new one of this machine alone, or
+            `ray://HEAD:10001`. The result is the same. All nodes need the same packages, the
+            modules of such functions, and the tokenizer of `model`.
 
     Example:
         ```python
@@ -132,12 +139,17 @@ class Convert(CheckedArguments, RunnableSerializable[Iterable[ChatSession], Exam
     max_tokens: int | None = Field(default=None, ge=0)
     prices: Prices | None = None
     workers: int = Field(default=1, ge=1, le=256)
+    on: str | None = None
 
     @model_validator(mode="after")
     def _check_method(self) -> Self:
         if self.method != "supervised" and (self.targets != "all" or self.fix):
             name = "fix" if self.targets == "all" else "targets"
             raise ValueError(f"{name} belongs to method='supervised', not {self.method!r}")
+        if self.on is not None and not _CLUSTER.fullmatch(self.on):
+            raise ValueError(f"on must be 'ray' or 'ray://HEAD:10001', not {self.on!r}")
+        if self.on is not None and self.workers > 1:
+            raise ValueError("on and workers exclude each other: a cluster uses all its CPUs")
         return self
 
     @property
@@ -173,9 +185,9 @@ class Convert(CheckedArguments, RunnableSerializable[Iterable[ChatSession], Exam
             self._rows,
             split=self.split or Split(),
             settings=self.model_dump(
-                # How many processes make the files changes nothing in them.
+                # Who makes the files changes nothing in them.
                 mode="json",
-                exclude={"name", "workers"},
+                exclude={"name", "workers", "on"},
                 exclude_defaults=True,
                 fallback=named,
             ),
@@ -191,20 +203,22 @@ class Convert(CheckedArguments, RunnableSerializable[Iterable[ChatSession], Exam
         near = self.near_threshold if self.contamination == "near" else None
         budget = Budget(self.max_cost_usd, self.max_tokens, self.prices)
         counter = None
-        if self.workers == 1:
+        workers = self.on or self.workers
+        if workers == 1:
             counter = steps.counter()
             rows = steps.checked(steps.made(sessions, outcome), outcome)
         else:
-            rows = rows_of_workers(steps, sessions, outcome, self.workers)
+            rows = made = rows_of_workers(steps, sessions, outcome, workers)
         rows = unique_rows(rows, outcome, self.duplicates, self.near_threshold)
-        if counter or self.workers > 1:
+        if counter or workers != 1:
             rows = fitting_rows(rows, outcome, counter, self.too_long, steps.rules)
         if self.split is not None:
             rows = split_rows(rows, self.split, outcome)
             rows = uncontaminated_rows(rows, self.split, outcome, near)
         if budget.limits():
             rows = within_budget(rows, budget, paid)
-        return strict_rows(rows, outcome, sessions) if self.strict else rows
+        rows = strict_rows(rows, outcome, sessions) if self.strict else rows
+        return rows if workers == 1 else closing_at_end(rows, made)
 
     def _row_steps(self, target: Target) -> RowSteps:
         looks_for_near = self.duplicates == "drop_near" or (

@@ -3,7 +3,7 @@
 import errno
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -145,7 +145,8 @@ def _write_set(
             name: stack.enter_context(JsonlWriter(folder / f"{name}.jsonl"))
             for name in (*PARTS, "sources")
         }
-        for row in tally.passing(observed(examples.rows(target), examples, tell)):
+        rows = stack.enter_context(closing(examples.rows(target)))
+        for row in tally.passing(observed(rows, examples, tell)):
             writers[row.part].write(row.line)
             if row.part == "train":
                 contract.add(row)

@@ -33,6 +33,7 @@ from langchain_finetune.loaders.json_lines import (
     too_large,
 )
 from langchain_finetune.loaders.parquet import json_blocks, parquet_rows
+from langchain_finetune.remote_files import AnyFile, RemoteFile, is_remote, remote_errors
 from langchain_finetune.sessions import EncodedChat
 from langchain_finetune.tolerant_json import loads
 
@@ -44,19 +45,22 @@ _NAMES = tuple(
 """Suffixes of data files; names matter only in folders."""
 
 
-def find_files(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
+def find_files(paths: Iterable[str | os.PathLike[str]]) -> list[AnyFile]:
     """Return the files of paths: each once, in the given order, those of a folder by name.
 
     A path is a file (of any name), a pattern such as `runs/**/*.jsonl`, or a folder: the data files
     in it and below, such as `year=2026/month=11/day=01/`; names that begin with `.` or `_` are
-    ignored, as by Parquet's tools.
+    ignored, as by Parquet's tools. Files and folders may also be in an object store.
 
     Raises:
         LoadError: There is no file for a path, it is a pipe or a device, or files of `prepare` are
-            among those of a folder.
+            among those of a folder. Or an object store can't be read.
     """
-    found: dict[Path, None] = {}
+    found: dict[AnyFile, None] = {}
     for given in paths:
+        if is_remote(given):
+            found |= dict.fromkeys(_in_store(RemoteFile.given(given)))
+            continue
         path = Path(given).expanduser()
         # A name with brackets is a pattern only if there is no such file.
         names = [path] if path.exists() else sorted(map(Path, glob(str(path), recursive=True)))  # noqa: PTH207 - takes absolute patterns
@@ -77,7 +81,19 @@ _OF_A_SET = ("manifest.json", "train.jsonl")
 """Are beside `sources.jsonl` in a folder that `prepare` wrote."""
 
 
-def _refuse_sets(files: list[Path]) -> None:
+def _in_store(place: RemoteFile) -> Sequence[RemoteFile]:
+    with remote_errors(place):
+        found = place.files_below()
+        if found != [place]:
+            base = f"{str(place).rstrip('/')}/"
+            found = [file for file in found if _is_data(str(file).removeprefix(base).split("/"))]
+        if not found:
+            raise LoadError(f"There is no data file at {place}.")
+        _refuse_sets(found)
+    return found
+
+
+def _refuse_sets(files: Sequence[AnyFile]) -> None:
     """Refuse a set of training files as a whole: its held-out part must not be trained on."""
     for file in files:
         if file.name != "sources.jsonl":
@@ -93,10 +109,13 @@ def _below(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.rglob("*")
-        if path.name.endswith(_NAMES)
-        and not any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
-        and path.is_file()
+        if _is_data(path.relative_to(folder).parts) and path.is_file()
     )
+
+
+def _is_data(parts: Sequence[str]) -> bool:
+    """Return whether the parts of a path below a folder are those of a data file."""
+    return parts[-1].endswith(_NAMES) and not any(part.startswith((".", "_")) for part in parts)
 
 
 Encode = Callable[[bytes | RunColumns, Callable[[], Any]], EncodedChat | None]
@@ -119,7 +138,7 @@ class FileRow:
     fault: str = ""
 
 
-def read_rows(path: Path, encoded: Encode | None = None) -> Iterator[FileRow | EncodedChat]:
+def read_rows(path: AnyFile, encoded: Encode | None = None) -> Iterator[FileRow | EncodedChat]:
     """Yield the rows of a file one by one.
 
     It is JSON Lines, JSON (an object, a list, or `{"runs": [...]}`) or Parquet; JSON may be
@@ -150,14 +169,14 @@ def _rows(
 
 
 def rows_of_lines(
-    path: Path, lines: Iterable[NumberedLine], encoded: Encode | None = None
+    path: AnyFile, lines: Iterable[NumberedLine], encoded: Encode | None = None
 ) -> Iterator[FileRow | EncodedChat]:
     """Yield the rows of some lines of a file of JSON Lines, as `read_rows` does."""
     return _rows(ReadingPlace(path), _parsed_lines(lines, encoded))
 
 
 def rows_of_groups(
-    path: Path, groups: Sequence[int], first: int, encoded: Encode | None = None
+    path: AnyFile, groups: Sequence[int], first: int, encoded: Encode | None = None
 ) -> Iterator[FileRow | EncodedChat]:
     """Yield the rows of some row groups of a Parquet file, as `read_rows` does.
 
@@ -174,7 +193,7 @@ def rows_of_groups(
         yield from _rows(place, _parquet(path, encoded, groups, first))
 
 
-def may_contain(path: Path, words: Sequence[bytes]) -> bool:
+def may_contain(path: AnyFile, words: Sequence[bytes]) -> bool:
     """Return whether a file may have one of some words in its JSON, without parsing it.
 
     True also for a file that can't be read: `read_rows` says why.
@@ -191,7 +210,7 @@ def may_contain(path: Path, words: Sequence[bytes]) -> bool:
     return False
 
 
-def _blocks(path: Path) -> Iterator[bytes]:
+def _blocks(path: AnyFile) -> Iterator[bytes]:
     with json_stream(path) as stream:
         if stream is None:
             yield from json_blocks(path)
@@ -200,7 +219,7 @@ def _blocks(path: Path) -> Iterator[bytes]:
             yield block
 
 
-def _numbered(path: Path, encoded: Encode | None) -> Iterator[tuple[int, Any]]:
+def _numbered(path: AnyFile, encoded: Encode | None) -> Iterator[tuple[int, Any]]:
     with json_stream(path) as stream:
         if stream is None:
             yield from _parquet(path, encoded)
@@ -209,14 +228,14 @@ def _numbered(path: Path, encoded: Encode | None) -> Iterator[tuple[int, Any]]:
 
 
 def _parquet(
-    path: Path, encoded: Encode | None, groups: Sequence[int] | None = None, first: int = 1
+    path: AnyFile, encoded: Encode | None, groups: Sequence[int] | None = None, first: int = 1
 ) -> Iterator[tuple[int, Any]]:
     for count, (run, row) in enumerate(parquet_rows(path, groups), first):
         yield count, (encoded and run and encoded(run, row)) or row()
 
 
 def _json_rows(
-    path: Path, stream: io.BufferedReader, encoded: Encode | None
+    path: AnyFile, stream: io.BufferedReader, encoded: Encode | None
 ) -> Iterator[tuple[int, Any]]:
     """Yield numbered values; None for a line that is not valid JSON."""
     opened = head_and_lines(path, stream)
@@ -242,7 +261,7 @@ def _parsed_lines(
             yield number, parsed(line)
 
 
-def _document(path: Path, text: bytes) -> Any:
+def _document(path: AnyFile, text: bytes) -> Any:
     data = parsed(text)
     if data is NOT_UTF8:
         raise LoadError(f"{path} is not UTF-8 text: convert it with iconv.")

@@ -4,9 +4,10 @@ import os
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from socket import gethostname
 from typing import Any
 
+from langchain_finetune.errors import LoadError
 from langchain_finetune.loaders.file_formats import (
     Encode,
     FileRow,
@@ -23,6 +24,7 @@ from langchain_finetune.loaders.json_lines import (
     reading,
 )
 from langchain_finetune.loaders.parquet import row_groups
+from langchain_finetune.remote_files import AnyFile, file_at
 from langchain_finetune.sessions import EncodedChat
 
 PART_BYTES = 1 << 20
@@ -72,7 +74,7 @@ def file_parts(paths: Sequence[str | os.PathLike[str]]) -> Iterator[FilePart]:
             yield from _of_groups(path) if is_parquet(path) else _of_lines(path, place)
 
 
-def _of_lines(path: Path, place: ReadingPlace) -> Iterator[FilePart]:
+def _of_lines(path: AnyFile, place: ReadingPlace) -> Iterator[FilePart]:
     some: list[NumberedLine] = []
     size = 0
     damage = None
@@ -97,7 +99,7 @@ def _of_lines(path: Path, place: ReadingPlace) -> Iterator[FilePart]:
         raise damage
 
 
-def _of_groups(path: Path) -> Iterator[FilePart]:
+def _of_groups(path: AnyFile) -> Iterator[FilePart]:
     found = row_groups(path)
     first = begun = size = rows = 0
     for number, (count, length) in enumerate(found):
@@ -116,9 +118,14 @@ def read_part(part: FilePart, encoded: Encode | None = None) -> Iterator[FileRow
     Raises:
         LoadError: As `read_rows`.
     """
-    path = Path(part.path)
+    path = file_at(part.path)
     if part.lines is not None:
         return rows_of_lines(path, part.lines, encoded)
+    if not path.exists():
+        raise LoadError(
+            f"{path} is not on {gethostname()}, which is to read it: use a path that all machines "
+            "have, or an object store."
+        )
     if part.groups is not None:
         return rows_of_groups(path, part.groups, part.first, encoded)
     return read_rows(path, encoded)

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from langchain_finetune.errors import LoadError
 from langchain_finetune.extras import missing_extra
+from langchain_finetune.remote_files import AnyFile
 from langchain_finetune.tolerant_json import loads
 
 LARGEST = 256 << 20
@@ -34,12 +34,12 @@ BUFFER = 1 << 17
 class ReadingPlace:
     """How far a file was read: the number of the last row."""
 
-    path: Path
+    path: AnyFile
     number: int = 0
 
 
 @contextmanager
-def reading(path: Path, number: int = 0) -> Iterator[ReadingPlace]:
+def reading(path: AnyFile, number: int = 0) -> Iterator[ReadingPlace]:
     """Say in an error that a file is damaged, and after which row.
 
     Raises:
@@ -60,14 +60,14 @@ NumberedLine = tuple[int, bytes | None]
 """A line with its number; None for one that would take too much memory."""
 
 
-def is_parquet(path: Path) -> bool:
+def is_parquet(path: AnyFile) -> bool:
     """Return whether a file begins as Parquet does."""
     with path.open("rb") as file:
         return file.read(len(_PARQUET)) == _PARQUET
 
 
 @contextmanager
-def lines_of(path: Path) -> Iterator[Iterator[NumberedLine] | None]:
+def lines_of(path: AnyFile) -> Iterator[Iterator[NumberedLine] | None]:
     """Open a file, and give the lines of JSON Lines; None for another format.
 
     Raises:
@@ -79,7 +79,7 @@ def lines_of(path: Path) -> Iterator[Iterator[NumberedLine] | None]:
 
 
 @contextmanager
-def json_stream(path: Path) -> Iterator[io.BufferedReader | None]:
+def json_stream(path: AnyFile) -> Iterator[io.BufferedReader | None]:
     """Open a file of JSON, decompressed; None is a Parquet file."""
     compressed: io.BufferedReader = io.BufferedReader(path.open("rb", buffering=0), BUFFER)
     with compressed:
@@ -93,7 +93,7 @@ def json_stream(path: Path) -> Iterator[io.BufferedReader | None]:
             yield stream
 
 
-def _decompressed(path: Path, compressed: io.BufferedReader, head: bytes) -> io.BufferedReader:
+def _decompressed(path: AnyFile, compressed: io.BufferedReader, head: bytes) -> io.BufferedReader:
     if head.startswith(_GZIP):
         return io.BufferedReader(gzip.GzipFile(fileobj=compressed))
     if head.startswith(_ZSTD):
@@ -109,7 +109,7 @@ class OpenedLines(NamedTuple):
     is_document: bool
 
 
-def head_and_lines(path: Path, stream: io.BufferedReader) -> OpenedLines:
+def head_and_lines(path: AnyFile, stream: io.BufferedReader) -> OpenedLines:
     """Return the first lines of a stream, and the others.
 
     Raises:
@@ -120,7 +120,7 @@ def head_and_lines(path: Path, stream: io.BufferedReader) -> OpenedLines:
     return OpenedLines(head, lines, _begins_document(head[0][1]))
 
 
-def _head(path: Path, lines: Iterator[NumberedLine]) -> list[tuple[int, bytes]]:
+def _head(path: AnyFile, lines: Iterator[NumberedLine]) -> list[tuple[int, bytes]]:
     """Return the first two lines, which tell the format and an invalid line from another one."""
     head: list[tuple[int, bytes]] = []
     for number, line in lines:
@@ -150,7 +150,7 @@ def _lines(stream: io.BufferedReader) -> Iterator[bytes | None]:
         yield None
 
 
-def too_large(path: Path, line: str = "") -> str:
+def too_large(path: AnyFile, line: str = "") -> str:
     """Return the sentence that refuses a value that would take too much memory."""
     return (
         f"{line}{path} has more than {LARGEST >> 20} MiB, too much for one value: write JSON"
@@ -184,7 +184,7 @@ def parsed(text: bytes) -> Any:
     return None
 
 
-def _require_utf8(path: Path, text: bytes) -> None:
+def _require_utf8(path: AnyFile, text: bytes) -> None:
     """Name the encoding of text that begins as no UTF-8 does."""
     encoding = ""
     if text.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
@@ -205,7 +205,7 @@ class _ZstdReader(io.RawIOBase):
     The library's own reader does not detect truncated files.
     """
 
-    def __init__(self, path: Path, compressed: BinaryIO) -> None:
+    def __init__(self, path: AnyFile, compressed: BinaryIO) -> None:
         try:
             import zstandard  # noqa: PLC0415 - of the extra `files`
         except ImportError as error:

@@ -3,12 +3,12 @@
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from langchain_finetune.dialects.fast_path import RunColumns
 from langchain_finetune.errors import LoadError
 from langchain_finetune.extras import missing_extra
+from langchain_finetune.remote_files import AnyFile, RemoteFile
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -48,7 +48,7 @@ ParquetRow = tuple[RunColumns | None, Callable[[], dict[str, Any]]]
 whole row."""
 
 
-def parquet_rows(path: Path, groups: Sequence[int] | None = None) -> Iterator[ParquetRow]:
+def parquet_rows(path: AnyFile, groups: Sequence[int] | None = None) -> Iterator[ParquetRow]:
     """Yield the rows of a Parquet file, or only those of some of its row groups.
 
     The schema of a struct column has the fields of all rows, and pyarrow sets those that a row
@@ -59,14 +59,14 @@ def parquet_rows(path: Path, groups: Sequence[int] | None = None) -> Iterator[Pa
     Raises:
         LoadError: pyarrow is missing, or the file has no column with chats.
         EOFError: The file is truncated or damaged.
+        OSError: A file in an object store can't be read.
     """
     try:
         import pyarrow as pa  # noqa: PLC0415 - of the extra `files`
-        import pyarrow.parquet as pq  # noqa: PLC0415
     except ImportError as error:
         raise LoadError(missing_extra(f"{path} is a Parquet file, which", "files")) from error
     try:
-        with pq.ParquetFile(path, buffer_size=_PARQUET_BUFFER, pre_buffer=False) as file:
+        with _opened(path) as file:
             schema = file.schema_arrow
             missing = {"inputs", "outputs"}.difference(schema.names)
             if missing and "messages" not in schema.names:
@@ -84,15 +84,16 @@ def parquet_rows(path: Path, groups: Sequence[int] | None = None) -> Iterator[Pa
                 for number, run in enumerate(runs):
                     yield run, partial(_nth, parsed, number)
     except (pa.ArrowException, OSError) as error:
-        raise EOFError from error
+        raise _fault(path, error) from error
 
 
-def row_groups(path: Path) -> list[tuple[int, int]]:
+def row_groups(path: AnyFile) -> list[tuple[int, int]]:
     """Return the number of rows and of bytes, uncompressed, of each row group of a file.
 
     Raises:
         LoadError: pyarrow is missing.
         EOFError: The file is truncated or damaged.
+        OSError: A file in an object store can't be read.
     """
     try:
         import pyarrow as pa  # noqa: PLC0415 - of the extra `files`
@@ -100,24 +101,23 @@ def row_groups(path: Path) -> list[tuple[int, int]]:
     except ImportError as error:
         raise LoadError(missing_extra(f"{path} is a Parquet file, which", "files")) from error
     try:
-        metadata = pq.read_metadata(path)
+        metadata = pq.read_metadata(_source(path))
     except (pa.ArrowException, OSError) as error:
-        raise EOFError from error
+        raise _fault(path, error) from error
     groups = map(metadata.row_group, range(metadata.num_row_groups))
     return [(group.num_rows, group.total_byte_size) for group in groups]
 
 
-def json_blocks(path: Path) -> Iterator[bytes]:
+def json_blocks(path: AnyFile) -> Iterator[bytes]:
     """Yield the texts of the columns of a file's runs, in no order, many at once.
 
     Raises:
         EOFError: The columns hold no JSON, or the file can't be read.
     """
     import pyarrow as pa  # noqa: PLC0415 - of the extra `files`
-    import pyarrow.parquet as pq  # noqa: PLC0415
 
     try:
-        with pq.ParquetFile(path, buffer_size=_PARQUET_BUFFER, pre_buffer=False) as file:
+        with _opened(path) as file:
             if not _has_json(file.schema_arrow):
                 raise EOFError
             rows = _rows_at_once(path, file.metadata)
@@ -126,7 +126,22 @@ def json_blocks(path: Path) -> Iterator[bytes]:
                     if (data := column.buffers()[-1]) is not None:
                         yield data.to_pybytes()
     except (pa.ArrowException, OSError) as error:
-        raise EOFError from error
+        raise _fault(path, error) from error
+
+
+def _opened(path: AnyFile) -> Any:
+    import pyarrow.parquet as pq  # noqa: PLC0415 - of the extra `files`
+
+    return pq.ParquetFile(_source(path), buffer_size=_PARQUET_BUFFER, pre_buffer=False)
+
+
+def _fault(path: AnyFile, error: Exception) -> Exception:
+    """Return the error of a file that pyarrow can't read: only of a local one it is the content."""
+    return OSError(str(error)) if isinstance(path, RemoteFile) else EOFError()
+
+
+def _source(path: AnyFile) -> Any:
+    return path.random_access() if isinstance(path, RemoteFile) else path
 
 
 def _has_json(schema: "pa.Schema") -> bool:
@@ -167,7 +182,7 @@ def _parsed(batch: "pa.RecordBatch", nested: set[str]) -> list[dict[str, Any]]:
     ]
 
 
-def _rows_at_once(path: Path, metadata: Any) -> int:
+def _rows_at_once(path: AnyFile, metadata: Any) -> int:
     """Return how many rows fit into memory, also if each has the longest text of its column.
 
     A column's text may be stored once for all rows, in its dictionary.
@@ -176,7 +191,7 @@ def _rows_at_once(path: Path, metadata: Any) -> int:
         LoadError: The file expands to what no file of chats does.
     """
     largest = 1
-    with path.open("rb") as file:
+    with path.random_access() if isinstance(path, RemoteFile) else path.open("rb") as file:
         for group in map(metadata.row_group, range(metadata.num_row_groups)):
             for column in map(group.column, range(metadata.num_columns)):
                 size, packed = column.total_uncompressed_size, column.total_compressed_size

@@ -478,8 +478,7 @@ def test_the_reference_has_every_hyperparameter_variable_engine_and_extra():
     assert dict(listed).keys() == {
         *("local", "files", "community", "dedup", "gguf", "langserve", "all"),
         *("langfuse", "mlflow", "phoenix", "opik", "together", "tinker", "fireworks"),
-        "postgres",
-        "qlora",
+        *("postgres", "qlora", "ray"),
     }
 
 

@@ -32,7 +32,7 @@ def main() -> None:
         why = " ".join(str(error).split())
         told.write(
             f"refused A worker process can't import a function or a class of yours ({why}): "
-            "define it at the top level of a module, or convert with workers=1.\n"
+            "define it at the top level of a module, or convert in this process alone.\n"
         )
         return
     told.write("ready\n")

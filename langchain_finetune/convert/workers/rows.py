@@ -1,11 +1,8 @@
 """The rows that worker processes make of sessions, in order, and what is recorded of them."""
 
-import io
 import marshal
-import pickle
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from types import FunctionType
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any
 
 from langchain_core.chat_sessions import ChatSession
@@ -15,9 +12,12 @@ from langchain_finetune.convert.row_steps import RowSteps
 from langchain_finetune.convert.rows import Outcome, Row
 from langchain_finetune.convert.workers.errors import error_of
 from langchain_finetune.convert.workers.events import EventRecorder, record
-from langchain_finetune.convert.workers.pool import Task, results_of
+from langchain_finetune.convert.workers.in_order import Task
+from langchain_finetune.convert.workers.pickled import pickled
+from langchain_finetune.convert.workers.pool import results_of
+from langchain_finetune.convert.workers.ray_tasks import results_of_ray
 from langchain_finetune.convert.workers.work import PartWork, RowRecord, RowWork, row_of
-from langchain_finetune.errors import ConvertError, FineTuningError
+from langchain_finetune.errors import FineTuningError
 from langchain_finetune.sessions import SessionParts, Sessions, Skip
 
 _ROWS, _BYTES = 64, 1 << 20
@@ -25,12 +25,16 @@ _ROWS, _BYTES = 64, 1 << 20
 
 
 def rows_of_workers(
-    steps: RowSteps, sessions: Iterable[ChatSession], outcome: Outcome, workers: int
-) -> Iterator[Row]:
+    steps: RowSteps, sessions: Iterable[ChatSession], outcome: Outcome, workers: int | str
+) -> Generator[Row, None, None]:
     """Yield the rows that `steps.checked` would, each with all that `look_ahead` computes.
 
+    The workers are a number of processes of this machine, or a cluster of Ray; see `Convert.on`.
+
     Raises:
-        ConvertError: As in one process; or a function can't be handed to workers, or these die.
+        ConvertError: As in one process; or a function can't be handed to workers, or these die, or
+            the cluster can't be reached.
+        MissingExtraError: Ray is not installed.
         LoadError: As in one process.
     """
     if steps.count_tokens == "always":
@@ -43,15 +47,28 @@ def rows_of_workers(
     yield from _of_rows(steps, sessions, outcome, workers)
 
 
+def closing_at_end(
+    rows: Iterator[Row], made: Generator[Row, None, None]
+) -> Generator[Row, None, None]:
+    """Yield rows, and at the end close what they are made of, so that no worker is left.
+
+    After Ctrl-C in a step between them, the traceback would keep it until the process ends.
+    """
+    try:
+        yield from rows
+    finally:
+        made.close()
+
+
 def _of_parts(
-    steps: RowSteps, sessions: Sessions, parts: SessionParts, outcome: Outcome, workers: int
+    steps: RowSteps, sessions: Sessions, parts: SessionParts, outcome: Outcome, workers: int | str
 ) -> Iterator[Row]:
     """Yield the rows of parts that workers read."""
-    work = pickled(PartWork(steps, parts.read))
+    work = PartWork(steps, parts.read)
 
     def read(_: Callable[[Skip], None]) -> Iterator[Row]:
         tasks = (Task(str(part), part.plain()) for part in parts.parts)
-        for _task, values in results_of(tasks, work, workers):
+        for _task, values in _results(tasks, work, workers):
             first = outcome.sessions
             for each in _records(values):
                 record(each[1], outcome, sessions.skipped, sessions.notes, first)
@@ -68,11 +85,11 @@ def _counted_from(first: int, row: Row) -> Row:
 
 
 def _of_rows(
-    steps: RowSteps, sessions: Iterable[ChatSession], outcome: Outcome, workers: int
+    steps: RowSteps, sessions: Iterable[ChatSession], outcome: Outcome, workers: int | str
 ) -> Iterator[Row]:
     """Yield the rows of sessions that this process reads."""
     work = RowWork(steps)
-    for task, values in results_of(_row_tasks(steps, sessions), pickled(work), workers):
+    for task, values in _results(_row_tasks(steps, sessions), work, workers):
         read, odd = task.note
         done = 0
         for each in _records(work.converted(iter([odd])) if odd else values):
@@ -85,6 +102,15 @@ def _of_rows(
                 yield row
         for taken in read[done:]:
             record(taken, outcome, [], Counter(), 0)
+
+
+def _results(
+    tasks: Iterator[Task], work: PartWork | RowWork, workers: int | str
+) -> Iterator[tuple[Task, Iterator[Any]]]:
+    """Yield the tasks with what the workers made of them, in order."""
+    if isinstance(workers, str):
+        return results_of_ray(tasks, work, workers)
+    return results_of(tasks, pickled(work), workers)
 
 
 def _row_tasks(steps: RowSteps, sessions: Iterable[ChatSession]) -> Iterator[Task]:
@@ -135,35 +161,3 @@ def _records(values: Iterable[Any]) -> Iterator[RowRecord]:
         if isinstance(value, tuple):
             raise error_of(value)
         yield from value
-
-
-def pickled(work: PartWork | RowWork) -> bytes:
-    """Return what the workers do, to be handed to them.
-
-    Raises:
-        ConvertError: It has a function or an object that they can't import.
-    """
-    file = io.BytesIO()
-    try:
-        _Pickler(file, protocol=5).dump(work)
-    except (AttributeError, TypeError, pickle.PicklingError) as error:
-        raise ConvertError(
-            "A function of yours holds an object that can't be given to worker processes; see the "
-            "cause. Make it where the function is called first, or convert with workers=1."
-        ) from error
-    return file.getvalue()
-
-
-class _Pickler(pickle.Pickler):
-    """Writes functions and classes by their names, if a worker can import them."""
-
-    def reducer_override(self, value: Any) -> Any:
-        if not isinstance(value, FunctionType | type):
-            return NotImplemented
-        if value.__module__ == "__main__" or "<" in value.__qualname__:
-            raise ConvertError(
-                f"The worker processes can't import {value.__qualname__} of {value.__module__}: "
-                "define it at the top level of a module other than the script itself, or convert "
-                "with workers=1."
-            )
-        return NotImplemented

@@ -28,6 +28,14 @@ That is None if nothing was counted, and empty if the row fits as it is.
 """
 
 
+_SAMPLE = {
+    "messages": [
+        {"role": "user", "content": "Wie spät ist es? 12:30, naïve café."},
+        {"role": "assistant", "content": "It is half past twelve, unquestionably."},
+    ]
+}
+
+
 @dataclass(frozen=True)
 class _Work:
     steps: RowSteps
@@ -36,6 +44,11 @@ class _Work:
     def counter(self) -> "counter.Counter | None":
         """What counts tokens; it is loaded once in a process."""
         return self.steps.counter()
+
+    def count(self) -> str:
+        """Return how tokens are counted here: another machine may lack a vocabulary."""
+        tokens = self.counter
+        return "" if tokens is None else repr((tokens.exact, tokens.limit, tokens.count([_SAMPLE])))
 
 
 @dataclass(frozen=True)
