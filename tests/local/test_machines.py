@@ -22,6 +22,7 @@ from langchain_finetune.local.training.machines import process
 from langchain_finetune.local.training.machines.launch import launch
 from langchain_finetune.local.training.machines.settings import Machines, read_machines
 from langchain_finetune.local.training.spec import Spec
+from langchain_finetune.methods import Hyperparameters
 
 RANK = """
 import json, os, sys, time
@@ -81,7 +82,7 @@ def job(tmp_path, rank):
         out = io.StringIO()
         stop = threading.Event()
 
-        def run(self, programs, *, method="supervised", wait_s=20.0, **machines):
+        def run(self, programs, *, method="supervised", batch_size="auto", wait_s=20.0, **machines):
             self.work.mkdir(parents=True, exist_ok=True)
             spec = Spec(
                 base="base",
@@ -90,6 +91,7 @@ def job(tmp_path, rank):
                 train=self.work / "train",
                 output=self.work / "output",
                 work=self.work,
+                hyperparameters=Hyperparameters(batch_size=batch_size),
                 machines=Machines(trainer="torchrun", wait_s=wait_s, **machines),
             )
             path = self.work.parent / "spec.json"
@@ -177,6 +179,13 @@ def test_the_first_process_reports_and_each_knows_its_place(job):
     assert first["WORLD_SIZE"] == second["WORLD_SIZE"] == "2"
     assert first["MASTER_ADDR"] == "127.0.0.1"
     assert first["MASTER_PORT"] == second["MASTER_PORT"]
+
+
+def test_a_batch_that_can_not_be_shared_is_refused(job):
+    with pytest.raises(TrainingFailure, match="must be a multiple of 3") as failed:
+        job.run({}, processes=3, batch_size=8)
+    assert failed.value.code == "invalid_hyperparameters"
+    assert job.places() == []
 
 
 @pytest.mark.parametrize("method", ["dpo", "kto"])

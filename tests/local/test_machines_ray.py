@@ -1,5 +1,6 @@
 """Training processes on a Ray cluster of one machine."""
 
+import json
 import os
 import subprocess
 import sys
@@ -38,7 +39,7 @@ def cluster(tmp_path_factory):
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=out,
-            env=os.environ | {"RAY_USAGE_STATS_ENABLED": "0"},
+            env=os.environ | {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"},
         ) as process,
     ):
         address = process.stdout.readline().decode().strip()
@@ -48,28 +49,24 @@ def cluster(tmp_path_factory):
 
 
 @pytest.mark.train
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_a_cluster_trains_as_one_process_does_and_goes_on_after_a_kill(tmp_path, base, cluster):
     alone, _, _ = train(tmp_path / "alone", base, *data(), **OPTIONS)
     machines = {"trainer": "ray", "address": cluster, "processes": 2}
     spec = write_spec(tmp_path / "two", base, *data(), machines=machines, **OPTIONS)
     with WarmProcess(TRAIN, spec) as process:
         for line in process.stdout:
-            if f'"step":{alone[-1]["checkpoints"][0]["step"] + 1}' in line:
+            reported = json.loads(line)
+            if reported.get("step") == alone[-1]["checkpoints"][0]["step"] + 1:
                 [killed] = [each for each in ranks(spec) if each.environ()["RANK"] == "1"]
                 killed.kill()
-                break
-        rest = process.stdout.read()
-        log = process.stderr.read()
-    assert '"worker_lost"' in rest, log
-    assert "rank 1 on" in rest
-    assert "SIGKILL" in rest
+    assert reported["code"] == "worker_lost", reported
+    assert "rank 1 on" in reported["message"]
+    assert "SIGKILL" in reported["message"]
     assert not ranks(spec)
     events, status, log = finish(WarmProcess(TRAIN, spec))
     assert status == 0, log
-    resumed_from = events[0].pop("resumed_from")
-    assert resumed_from == alone[-1]["checkpoints"][0]["step"]
-    assert alone[0].pop("resumed_from") is None
+    assert events[0]["resumed_from"] == alone[-1]["checkpoints"][0]["step"]
     assert_alike(events, alone)
     assert (tmp_path / "two" / "trainer-1.log").exists()
 
@@ -83,7 +80,7 @@ def ranks(spec):
     return found
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_a_cluster_without_room_or_that_is_not_there(tmp_path, base, cluster):
     machines = {"trainer": "ray", "address": cluster, "processes": 3, "wait_s": 1}
     events, status, _ = train(tmp_path / "three", base, *data(), machines=machines)

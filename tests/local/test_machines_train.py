@@ -22,7 +22,17 @@ REAL = (sys.executable, "-m", "langchain_finetune.local", "--home")
 SHARED_OUT = """
 import os, sys
 if "RANK" in os.environ:
+    from accelerate.state import DistributedType, PartialState
     from langchain_finetune.local.training import fit
+
+    set_up = PartialState.__init__
+
+    def as_on_gpus(self, *given, **named):
+        set_up(self, *given, **named)
+        if self.distributed_type == DistributedType.MULTI_CPU:
+            self.distributed_type = DistributedType.MULTI_MLU
+
+    PartialState.__init__ = as_on_gpus
     fit.must_be_shared_out = lambda *_: True
 else:
     from langchain_finetune.local.training.machines import process
@@ -30,7 +40,10 @@ else:
 from langchain_finetune.local.training.__main__ import main
 sys.exit(main())
 """
-"""A training whose model is too large for each GPU, though there are none."""
+"""A training whose model is too large for each GPU, though there are none.
+
+accelerate leaves FSDP out on CPUs, though PyTorch has it there: it is told of others.
+"""
 
 OPTIONS = {"n_epochs": 2, "batch_size": 8}
 
@@ -78,7 +91,7 @@ def losses(events):
 
 def assert_alike(two, one):
     assert [each["event"] for each in two] == [each["event"] for each in one]
-    assert two[0] == one[0]
+    assert {**two[0], "resumed_from": None} == one[0]
     for found, expected in zip(losses(two), losses(one), strict=True):
         assert found == pytest.approx(expected, abs=1e-3)
 
@@ -96,25 +109,24 @@ def test_two_processes_learn_what_one_does(tmp_path, base, alone, rank):
 
 
 @pytest.mark.train
+@pytest.mark.timeout(300)
 def test_a_model_that_is_shared_out_learns_the_same(tmp_path, base, alone):
     """FSDP2 on CPUs; the second run goes on from the checkpoint of the first epoch."""
     script = tmp_path / "shared_out.py"
     script.write_text(SHARED_OUT)
     machines = {"trainer": "torchrun", "processes": 2}
-    spec = write_spec(tmp_path / "two", base, *data(), machines=machines, lora_rank=0, **OPTIONS)
+    spec = write_spec(tmp_path / "two", base, *data(), machines=machines, lora_rank=4, **OPTIONS)
     events, status, log = finish(WarmProcess(str(script), spec))
     assert status == 0, log
-    assert_alike(events, alone[0])
-    first, last = sorted(
-        (tmp_path / "two" / "work").glob("checkpoint-*"), key=lambda path: int(path.name[11:])
-    )
+    assert_alike(events, alone[4])
+    first, last = (tmp_path / "two" / "work" / f"checkpoint-{step}" for step in (2, 4))
+    assert (first / "optimizer.bin").exists()
     (last / "complete").unlink()
     (tmp_path / "two" / "models").rename(tmp_path / "before")
     events, status, log = finish(WarmProcess(str(script), spec))
     assert status == 0, log
-    assert events[0]["resumed_from"] == int(first.name[11:])
-    for found, expected in zip(losses(events), losses(alone[0]), strict=True):
-        assert found == pytest.approx(expected, abs=1e-3)
+    assert events[0]["resumed_from"] == 2
+    assert_alike(events, alone[4])
 
 
 @pytest.mark.parametrize("processes", [2, 3])
@@ -138,13 +150,6 @@ def test_each_example_is_trained_once_an_epoch(processes):
     whole = ByLength(list(range(1, 1 + examples)), step=size * processes * 2, seed=3)
     steps = [itertools.chain(*(share[0] + share[1] for share in shares))]
     assert set(*steps) == set(list(whole)[: size * processes * 2])
-
-
-def test_a_batch_that_can_not_be_shared_is_refused(tmp_path, base):
-    machines = {"trainer": "torchrun", "processes": 3}
-    events, status, _ = train(tmp_path / "three", base, *data(), machines=machines, **OPTIONS)
-    assert (events[-1]["code"], status) == ("invalid_hyperparameters", 1)
-    assert "multiple of 3" in events[-1]["message"]
 
 
 @contextmanager

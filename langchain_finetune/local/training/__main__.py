@@ -140,13 +140,7 @@ def _train(spec: Spec, reporter: Reporter, stop: threading.Event) -> None:
         plan = at_most(plan, 2)
     if plan.packing:
         require_apart(model, tokenizer)
-    processes = together_with() or wanted(spec.processes, plan.batch_size)
-    if plan.batch_size % processes:
-        raise TrainingFailure(
-            "invalid_hyperparameters",
-            f"batch_size must be a multiple of {processes}, the processes that train together.",
-        )
-    plan = plan.shared_by(processes)
+    plan = plan.shared_by(together_with() or wanted(spec.processes, plan.batch_size))
     tokens = sum(each.length for each in encoded)
     resumed_from = last_checkpoint(spec.work, tidy=is_first())
     reporter.report(

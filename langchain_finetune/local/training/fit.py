@@ -56,8 +56,9 @@ _SHARED_OUT = {
         "version": 2,
         "auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
         "state_dict_type": "FULL_STATE_DICT",
-        "activation_checkpointing": True,
     },
+    # Not that of `fsdp_config`, with which peft saves no LoRA matrices.
+    "activation_checkpointing": True,
     # Without it, each process would hold all gradients while they add up.
     "accelerator_config": {"gradient_accumulation_kwargs": {"sync_each_batch": True}},
 }

@@ -87,6 +87,9 @@ def launch(
         if stop.is_set():
             reporter.report(Stopped(step=last_checkpoint(spec.work) or 0))
             return
+        if isinstance(size := spec.hyperparameters.batch_size, int) and size % len(workers):
+            message = f"batch_size must be a multiple of {len(workers)}, the number of processes."
+            raise TrainingFailure("invalid_hyperparameters", message)
         end = partial(_end, workers)
         endings.append(end)
         try:

@@ -57,7 +57,9 @@ class TrainingProcess:
         """Yield the lines of its reports, and at last its exit status."""
         assert self._process and self._process.stdout  # noqa: PT018
         with self._process.stdout as lines:
-            yield from lines
+            # Ray sends to the generator, which a file could not pass on.
+            for line in lines:  # noqa: UP028
+                yield line
         yield self._process.wait()
 
     def ask_to_stop(self) -> None:

@@ -6,6 +6,7 @@ that the engine has started, and the training process with the actor.
 
 import os
 import socket
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,17 +58,21 @@ class RayWorker:
         self._ray = ray
         self._actor = actor
         self._log = log
+        self._started: Any = None
 
     def start(self, place: Mapping[str, str]) -> None:
         """Start it; what goes wrong is noticed when its lines are read."""
-        self._actor.start.remote(dict(place), self._log)
+        self._started = self._actor.start.remote(dict(place), self._log)
 
     def items(self) -> Iterator[bytes | int | None]:
         """Yield its lines and its exit status; None if its actor or machine is gone."""
         try:
+            # An actor of several threads begins its tasks in any order.
+            self._ray.get(self._started)
             for item in self._actor.items.options(num_returns="streaming").remote():
                 yield self._ray.get(item)
-        except self._ray.exceptions.RayError:
+        except self._ray.exceptions.RayError as error:
+            sys.stderr.write(f"Ray lost the process on {self.where}: {type(error).__name__}\n")
             yield None
 
     def ask_to_stop(self) -> None:
