@@ -201,7 +201,7 @@ class Training:
         child = None
         if self._trainer is None and can_be_forked(spec):
             child = await self._warm.start(path, log)
-        listener = spec.machines and spec.machines.listener
+        listener = spec.machines.listener if spec.machines else None
         return child or await start_child(self._trainer or TRAINER, path, log, listener=listener)
 
     def tidy(self, job: JobRecord) -> None:

@@ -57,7 +57,7 @@ def fit_into_memory(trainer: Any, longest: int, *, processes: int) -> None:
     number = settings.per_device_train_batch_size
     allowed = model_memory() // (processes if device() == "cpu" else 1)
     need = _measured(trainer, longest)
-    at_once = _least(need and need.most(number, allowed), processes)
+    at_once = _least(need.most(number, allowed) if need else None, processes)
     if not at_once:
         settings.activation_checkpointing = True
         trainer.model.activation_checkpointing_enable()
@@ -65,7 +65,7 @@ def fit_into_memory(trainer: Any, longest: int, *, processes: int) -> None:
         trainer.model.enable_input_require_grads()
         need = _measured(trainer, longest)
         # Half of the memory is not all of it: one may do.
-        at_once = _least(need and need.most(number, allowed), processes) or 1
+        at_once = _least(need.most(number, allowed) if need else None, processes) or 1
     if at_once < number or settings.activation_checkpointing:
         again = ", activations computed again" if settings.activation_checkpointing else ""
         sys.stderr.write(f"By memory, {at_once} of {number} sequences at once{again}.\n")

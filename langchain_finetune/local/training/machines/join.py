@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from langchain_finetune.errors import EngineError
 from langchain_finetune.local.training.events import Failed
-from langchain_finetune.local.training.machines.nodes import Connection, Ended, Hello, Start
+from langchain_finetune.local.training.machines.nodes import Ended, Hello, NodeConnection, Start
 from langchain_finetune.local.training.machines.process import (
     TrainingProcess,
     digest,
@@ -64,7 +64,7 @@ class _Node:
         self._tell = tell
         self._id = secrets.token_hex(8)
         self._state = ""
-        self.faults: queue.SimpleQueue[Exception] = queue.SimpleQueue()
+        self.faults: queue.SimpleQueue[EngineError] = queue.SimpleQueue()
 
     def serve(self, local_rank: int) -> None:
         """Run the process of this number in each job."""
@@ -74,10 +74,13 @@ class _Node:
                 with self._connected() as connection, suppress(OSError, ValidationError):
                     self._serve_job(connection, local_rank)
                 time.sleep(_PAUSE_S)
-        except Exception as error:  # noqa: BLE001 - it ends the command, which shows it
+        except EngineError as error:
             self.faults.put(error)
+        finally:
+            # The first one counts.
+            self.faults.put(EngineError("The command broke; see above."))
 
-    def _connected(self) -> Connection:
+    def _connected(self) -> NodeConnection:
         host, port = self._address
         while True:
             try:
@@ -91,9 +94,9 @@ class _Node:
             else:
                 connected.settimeout(None)
                 self._say(f"Connected to {host}:{port}; waiting for jobs.")
-                return Connection(connected)
+                return NodeConnection(connected)
 
-    def _serve_job(self, connection: Connection, local_rank: int) -> None:
+    def _serve_job(self, connection: NodeConnection, local_rank: int) -> None:
         hello = Hello(
             node=self._id,
             name=socket.gethostname(),
@@ -120,7 +123,11 @@ class _Node:
         self._say(f"Training as rank {start.place['RANK']} of {start.place['WORLD_SIZE']}.")
         process = TrainingProcess(path, local_rank, self._processes)
         work = Path(json.loads(path.read_bytes())["work"])
-        process.start(start.place, log_of(work, int(start.place["RANK"])))
+        place = {str(name): value for name, value in start.place.items()}
+        try:
+            process.start(place, log_of(work, int(place["RANK"])))
+        except OSError as error:
+            raise EngineError(f"No training process can be started here: {error}") from error
         threading.Thread(target=_end_with, args=(connection, process), daemon=True).start()
         try:
             for item in process.items():
@@ -137,7 +144,7 @@ class _Node:
             self._tell(state)
 
 
-def _end_with(connection: Connection, process: TrainingProcess) -> None:
+def _end_with(connection: NodeConnection, process: TrainingProcess) -> None:
     """End a process with its connection: the engine sends nothing more."""
     with suppress(OSError, ValueError):
         connection.receive()

@@ -63,7 +63,7 @@ class Ended(BaseModel):
     ended: int
 
 
-class Connection:
+class NodeConnection:
     """A connection over which lines go."""
 
     def __init__(self, connected: socket.socket) -> None:
@@ -100,7 +100,7 @@ class Connection:
 class NodeWorker:
     """A training process of another machine, behind a connection."""
 
-    def __init__(self, connection: Connection, hello: Hello, specification: Path) -> None:
+    def __init__(self, connection: NodeConnection, hello: Hello, specification: Path) -> None:
         self.hello = hello
         self.where = hello.name
         self.local_rank = hello.local_rank
@@ -176,7 +176,7 @@ class _Gathering:
     def take(self, connected: socket.socket) -> None:
         """Take a connection, or close it, if it is none of a machine that can train along."""
         connected.settimeout(_HELLO_S)
-        connection = Connection(connected)
+        connection = NodeConnection(connected)
         try:
             hello = Hello.model_validate_json(connection.receive())
             if other := difference(hello.versions):
