@@ -332,3 +332,18 @@ def test_the_command_tries_until_an_engine_answers(job, rank, address):
     with node(job, rank, "no.such.machine.invalid:1") as joined:
         assert joined.wait(30) == 1
         assert b"no machine called" in joined.stderr.read()
+
+
+def test_doctor_shows_the_trainer(monkeypatch):
+    from langchain_finetune.cli.doctor import _trainer
+
+    assert list(_trainer()) == []
+    monkeypatch.setenv("LCFT_TRAINER", "torchrun")
+    monkeypatch.setenv("LCFT_TRAINER_NODES", "2")
+    assert [(each.state, "belong together" in each.detail) for each in _trainer()] == [
+        ("bad", True)
+    ]
+    monkeypatch.setenv("LCFT_TRAINER_ADDRESS", "10.0.0.1:29400")
+    [found] = _trainer()
+    assert (found.what, found.state) == ("trainer", "good")
+    assert found.detail == "torchrun, 2 machines at 10.0.0.1:29400; it was not tried"

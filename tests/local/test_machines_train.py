@@ -152,6 +152,30 @@ def test_each_example_is_trained_once_an_epoch(processes):
     assert set(*steps) == set(list(whole)[: size * processes * 2])
 
 
+def test_what_is_decided_for_several_processes(monkeypatch):
+    from langchain_finetune.local.training import memory
+    from langchain_finetune.local.training.plan import make_plan
+    from langchain_finetune.methods import Hyperparameters
+
+    def plan(processes, **asked):
+        made = make_plan(
+            Hyperparameters(**asked), examples=100, parameters=10**9, processes=processes
+        )
+        return made.shared_by(processes)
+
+    assert [plan(number).batch_size for number in (1, 2, 3, 16)] == [8, 8, 9, 16]
+    assert not memory.must_be_shared_out(plan(2), 10**12)
+    monkeypatch.setattr(memory, "device", lambda: "cuda")
+    monkeypatch.setattr(memory, "trains_in_bfloat16", lambda: True)
+    monkeypatch.setattr(memory, "model_memory", lambda: 40 * 10**9)
+    # LoRA holds 2 bytes a parameter; all weights take 16.
+    for rank, fits, too_large in ((16, 19, 21), (0, 2, 3)):
+        assert not memory.must_be_shared_out(plan(2, lora_rank=rank), fits * 10**9)
+        assert memory.must_be_shared_out(plan(2, lora_rank=rank), too_large * 10**9)
+        assert not memory.must_be_shared_out(plan(1, lora_rank=rank), too_large * 10**9)
+    assert not memory.must_be_shared_out(plan(2, load_in_4bit=True), 21 * 10**9)
+
+
 @contextmanager
 def machine(home, address):
     """What stands for another machine."""
