@@ -8,8 +8,26 @@ from difflib import get_close_matches
 from typing import Any, ClassVar, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from langchain_finetune.errors import InvalidArgumentError
+
+_WORDS = {
+    **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "must be a whole number"),
+    **dict.fromkeys(("float_parsing", "float_type", "finite_number"), "must be a number"),
+    **dict.fromkeys(("bool_parsing", "bool_type"), "must be true or false"),
+    **dict.fromkeys(("list_type", "tuple_type", "set_type"), "must be a list"),
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "must be an object"),
+    **dict.fromkeys(("string_too_short", "too_short"), "must have at least {min_length} {unit}"),
+    **dict.fromkeys(("string_too_long", "too_long"), "must have at most {max_length} {unit}"),
+    "string_type": "must be a string",
+    "greater_than": "must be greater than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
+    "missing": "is required",
+}
+"""What pydantic's kinds of error mean, in place of its own words for programmers."""
 
 
 class CheckedArguments(BaseModel):
@@ -64,10 +82,29 @@ def explain(error: ValidationError, model: type[BaseModel] | None = None) -> str
         return f"{owner} has no argument {last!r}; {suggestion(str(last), _names(inner))}"
     if fault["type"] == "missing":
         return f"{model.__name__ if model else 'It'} needs the argument {where or last!r}."
-    message = fault["msg"].removeprefix("Value error, ").rstrip(".")
-    if message.startswith("Input should") and where:
-        return f"{where} {message.removeprefix('Input ')}."
-    return f"{where}: {message}." if where else f"{message}."
+    words = words_of(fault)
+    if not words.startswith(("must ", "is ", "has ")):
+        return f"{where}: {words}." if where else f"{words}."
+    return f"{where or 'It'} {words}."
+
+
+def words_of(fault: ErrorDetails) -> str:
+    """Return what is wrong with a value, to follow its name; never the value itself.
+
+    Example:
+        >>> words_of({"type": "at_least", "loc": (), "msg": "Input should be 1", "input": 0})
+        'must be 1'
+    """
+    words = _WORDS.get(fault["type"])
+    if words is None:
+        said = fault["msg"].removeprefix("Value error, ").rstrip(".")
+        return said.replace("Input should", "must", 1)
+    limits = fault.get("ctx", {})
+    if "{unit}" in words:
+        most = limits.get("max_length", limits.get("min_length"))
+        unit = "character" if fault["type"].startswith("string") else "item"
+        limits = limits | {"unit": unit if most == 1 else f"{unit}s"}
+    return words.format(**limits)
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

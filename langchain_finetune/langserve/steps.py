@@ -13,6 +13,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 
+from langchain_finetune.arguments import words_of
 from langchain_finetune.errors import (
     ConvertError,
     EngineUnreachableError,
@@ -214,7 +215,9 @@ def chain_input(chain: Runnable[Any, Any], given: Any) -> Any:
         parsed = schema.model_validate(given)
     except ValidationError as error:
         # Without the input: errors are traced, and the input is the caller's.
-        reason = error.errors(include_input=False)[0]["msg"].removeprefix("Value error, ")
+        [first, *_] = error.errors(include_input=False)
+        place = ".".join(map(str, first["loc"])) or "it"
+        reason = f"{place} {words_of(first)}"
         raise HTTPException(422, f"The chain does not accept this input: {reason}.") from None
     return parsed.root if isinstance(parsed, RootModel) else given
 

@@ -66,7 +66,11 @@ class Server:
     def first(self, body: Body) -> float:
         """Return the seconds until the first of a streamed answer came, and read it all."""
         began, first = time.perf_counter(), 0.0
-        with self.client.stream("POST", "chat/completions", json=body | {"stream": True}) as answer:
+        # llama.cpp closes the connection after a stream without having said so.
+        headers, streamed = {"connection": "close"}, body | {"stream": True}
+        with self.client.stream(
+            "POST", "chat/completions", headers=headers, json=streamed
+        ) as answer:
             answer.raise_for_status()
             for line in answer.iter_lines():
                 if not first and ('"content":' in line or '"tool_calls":' in line) and _said(line):
@@ -162,7 +166,7 @@ def _ratio(ours: Rounds, theirs: Rounds) -> float:
 
 def _best(rounds: Rounds) -> float:
     """Return the mean of the prompts' best times."""
-    return statistics.mean(min(prompt) for prompt in zip(*rounds, strict=True))
+    return float(statistics.mean(min(prompt) for prompt in zip(*rounds, strict=True)))
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import asyncio
 import json
 import statistics
 import time
-from collections.abc import Awaitable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -57,11 +57,17 @@ def chat(**fields: Any) -> dict[str, Any]:
     return {"model": "nano", "messages": [{"role": "user", "content": "Name some."}]} | fields
 
 
-async def per_token(call: Awaitable[Response]) -> float:
+async def per_token(call: AbstractAsyncContextManager[Response]) -> float:
     """Return the milliseconds of CPU time that an answer took for each of its tokens."""
     begin = time.process_time()
-    body = json.loads((await call).body)
-    return (time.process_time() - begin) / body["usage"]["completion_tokens"] * 1000
+    used = (await answer(call))["usage"]["completion_tokens"]
+    return (time.process_time() - begin) / int(used) * 1000
+
+
+async def answer(call: AbstractAsyncContextManager[Response]) -> dict[str, Any]:
+    """Return an answer."""
+    async with call as response:
+        return dict(json.loads(bytes(response.body)))
 
 
 async def cost(service: ChatService) -> dict[str, float]:
@@ -88,7 +94,7 @@ async def kept(service: ChatService) -> dict[str, int]:
                 max_tokens=80 + seed % 3 * 40,
                 response_format=form(model.__name__, model.model_json_schema()),
             )
-            (choice,) = json.loads((await service.create(asked)).body)["choices"]
+            (choice,) = (await answer(service.create(asked)))["choices"]
             try:
                 model.model_validate_json(choice["message"]["content"])
                 counts["of the schema"] += 1
@@ -100,7 +106,7 @@ async def kept(service: ChatService) -> dict[str, int]:
 async def main() -> None:
     """Measure and tell."""
     service = ChatService({"nano": NANO}.get)
-    await service.create(chat(response_format=form("w", WORDS), max_tokens=30))
+    await answer(service.create(chat(response_format=form("w", WORDS), max_tokens=30)))
     times = await cost(service)
     for name, milliseconds in times.items():
         ratio = milliseconds / times["any text"]

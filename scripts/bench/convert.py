@@ -148,7 +148,7 @@ def community(path: Path, hold: Callable[[Iterator[Any]], Iterable[Any]]) -> Ite
 
     with path.with_suffix(".flat").open("rb", buffering=1 << 17) as file:
         runs = hold(Run(**json.loads(line)) for line in file)
-        loader = LangSmithRunChatLoader(runs, client=object())  # type: ignore[arg-type]
+        loader = LangSmithRunChatLoader(runs, client=object())
         for messages in convert_messages_for_finetuning(loader.lazy_load()):
             yield json.dumps({"messages": messages}).encode()
 

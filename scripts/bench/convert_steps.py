@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from langchain_finetune.convert import duplicates, redaction, secrets, too_long
 from langchain_finetune.convert.rows import Outcome, Row, Target
 from langchain_finetune.convert.split import Split
-from langchain_finetune.convert.tokens.counter import counter
+from langchain_finetune.convert.tokens.counter import counter_of
 
 SMALL, LARGE = 10_000, 200_000
 SLOW = {"nano": 20_000}
@@ -33,7 +33,7 @@ def steps() -> dict[str, Callable[[Rows, Outcome], Rows]]:
 
     def counted(target: Target) -> Callable[[Rows, Outcome], Rows]:
         def step(rows: Rows, outcome: Outcome) -> Rows:
-            made = counter.counter_of(target, "offline", 65_536)
+            made = counter_of(target, "offline", 65_536)
             assert made is not None
             return too_long.fitting_rows(rows, outcome, made, "reject")
 

@@ -9,7 +9,11 @@ package `xllamacpp` has it (install it first). All answer the same 50 chats, ten
 are, in logits, where an answer first leaves it. An export that is wrong (a lost token, another
 template) leaves it at large gaps.
 
-    PYTHONPATH=scripts .venv/bin/python scripts/bench/export_agreement.py MODEL [PROMPTS] [--q4_k_m]
+    PYTHONPATH=scripts .venv/bin/python scripts/bench/export_agreement.py MODEL [PROMPTS] \
+        [--q4_k_m] [--questions]
+
+`--questions` asks what a model of the walkthrough was tuned for: calculator calls for numbers that
+it has not seen.
 """
 
 import json
@@ -25,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from langchain_core.utils.function_calling import convert_to_openai_tool
 from openai import InternalServerError, OpenAI
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -33,6 +38,8 @@ from langchain_finetune.engines.local import ensure_engine
 from langchain_finetune.home import home_path
 from langchain_finetune.local.chat_template import TemplateInput, render
 from langchain_finetune.local.hardware import has_fast_bfloat16
+from walkthrough.calculator import SYSTEM_PROMPT, Calculator
+from walkthrough.questions import LANGUAGES, held_out
 
 TOKENS = 20
 SUBJECTS = "tea rain glass bread maps salt snow clocks rivers bees".split()
@@ -74,6 +81,16 @@ def chats(count: int) -> list[dict[str, Any]]:
     return made
 
 
+def questions(count: int) -> list[dict[str, Any]]:
+    """Return requests for calculator calls."""
+    tools = [convert_to_openai_tool(Calculator)]
+    system = {"role": "system", "content": SYSTEM_PROMPT}
+    return [
+        {"messages": [system, {"role": "user", "content": each.text}], "tools": tools}
+        for each in held_out(-(-count // len(LANGUAGES)))[:count]
+    ]
+
+
 def answers(client: OpenAI, model: str, requests: list[dict[str, Any]]) -> list[str]:
     """Return the greedy answers, with calls as JSON."""
     written = []
@@ -107,7 +124,7 @@ class Reference:
 
     def tokens(self, text: str) -> list[int]:
         """Return the tokens of a text, at most so many as were asked for."""
-        return self.tokenizer.encode(text, add_special_tokens=False)[:TOKENS]
+        return list(self.tokenizer.encode(text, add_special_tokens=False))[:TOKENS]
 
     def answer(self, request: dict[str, Any]) -> tuple[list[int], list[float]]:
         """Return the greedy tokens without the end, and the gap to the second at each."""
@@ -186,11 +203,12 @@ def main() -> None:
     """Print one line for each server."""
     options = [each for each in sys.argv[1:] if each.startswith("--")]
     model, *count = [each for each in sys.argv[1:] if not each.startswith("--")]
-    requests = chats(int(count[0]) if count else 50)
+    asked = questions if "--questions" in options else chats
+    requests = asked(int(count[0]) if count else 50)
     address = ensure_engine(home_path())
     key = address.api_key.get_secret_value()
     forms = {"hf": ["--format", "hf"], "f16": ["--format", "gguf"]}
-    for kind in ("q8_0", *(each.lstrip("-") for each in options)):
+    for kind in ("q8_0", *(each.lstrip("-") for each in options if each != "--questions")):
         forms[kind] = ["--format", "gguf", "--quantize", kind]
     with tempfile.TemporaryDirectory() as folder:
         folders = {form: Path(folder) / form for form in forms}

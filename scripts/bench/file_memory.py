@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,7 @@ def write(path: Path, count: int) -> None:
         structs = path.name.endswith("structs.parquet")
         _write_parquet(path, map(run, range(count)), structs=structs)
         return
-    opened = {
+    opened: Callable[[], Any] = {
         ".jsonl": lambda: path.open("wb"),
         ".gz": lambda: gzip.open(path, "wb", compresslevel=1),  # noqa: SIM115 - it is used in `with`
         ".zst": lambda: zstandard.open(path, "wb"),

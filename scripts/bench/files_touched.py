@@ -87,7 +87,7 @@ def noted() -> Iterator[None]:
         yield
     finally:
         sys.setprofile(None)
-        threading.setprofile(None)  # type: ignore[arg-type]
+        threading.setprofile(None)
 
 
 def touched(path: Callable[[], object]) -> list[str]:

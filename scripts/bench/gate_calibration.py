@@ -130,7 +130,12 @@ def repeated(rng: Rng, groups: int, mean: float) -> tuple[np.ndarray, np.ndarray
     return (new - rng.binomial(3, hard)) / 3, np.ones(groups, int)
 
 
-SCORES = {"noisy": noisy, "collapsing": collapsing, "grades": grades, "3 repetitions": repeated}
+SCORES: dict[str, Draw] = {
+    "noisy": noisy,
+    "collapsing": collapsing,
+    "grades": grades,
+    "3 repetitions": repeated,
+}
 
 
 # Tables.
@@ -159,12 +164,12 @@ def exact_share(test: Callable[..., bool], cases: int, bound: float) -> float:
         while wins + losses <= cases and not test(wins, losses, cases, bound):
             wins += 1
         needed.append(wins)
-    losses = np.arange(cases + 1)
+    lost = np.arange(cases + 1)
     wrong = []
     for differing in np.linspace(max(-bound, 0.002), 1, 150):
         win, loss, _ = rates(bound, differing)
-        enough = stats.binom.sf(np.array(needed) - 1, cases - losses, win / (1 - loss))
-        wrong.append(float((stats.binom.pmf(losses, cases, loss) * enough).sum()))
+        enough = stats.binom.sf(np.array(needed) - 1, cases - lost, win / (1 - loss))
+        wrong.append(float((stats.binom.pmf(lost, cases, loss) * enough).sum()))
     return max(wrong)
 
 
@@ -200,7 +205,7 @@ def wrong_passes(title: str, rows: list[tuple[str, int, list[tuple[Draw, float]]
         count = f"{len(draws)} x {COMPARISONS:,}"
         table.add_row(name, f"{groups:,}", count, percent(max(at)), percent(max(worse)))
     console.print(table)
-    return highest <= ALLOWED
+    return bool(highest <= ALLOWED)
 
 
 def right_passes() -> bool:
@@ -256,7 +261,7 @@ def main() -> None:
         for groups in (12, 60, 300)
         if kind != "long" or (name.startswith("1 or") and groups > 12)
     ]
-    scored = [
+    scored: list[tuple[str, int, list[tuple[Draw, float]]]] = [
         (name, cases, [(draw, m) for m in (0.0, 0.05)])
         for name, draw in SCORES.items()
         for cases in (12, 60, 300)

@@ -76,7 +76,7 @@ def _measure(
                 client.fine_tuning.jobs.checkpoints.list(job.id), key=lambda each: each.step_number
             )
             measured = checkpoint.metrics.to_dict()
-            epochs = getattr(job.method, method).to_dict()["hyperparameters"]["n_epochs"]
+            epochs = job.to_dict()["method"][method]["hyperparameters"]["n_epochs"]
             table.add_row(
                 f"{method.upper()}, rate x {multiplier:g}, {epochs} epochs",
                 _right(engine, job.fine_tuned_model),

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,7 @@ def chats(count: int) -> Iterator[dict[str, Any]]:
         arguments = f'{{"order": "{number}"}}'
         function = {"name": "find_order", "arguments": arguments}
         call = {"id": f"call_{number}", "type": "function", "function": function}
-        wire = [
+        wire: list[dict[str, Any]] = [
             {"role": "system", "content": words[0]},
             {"role": "user", "content": " ".join(words[1:4])},
             {"role": "assistant", "content": None, "tool_calls": [call]},
@@ -92,7 +92,7 @@ class Chats:
     def __init__(self, count: int) -> None:
         self._count = count
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
+    def __iter__(self) -> Iterator[Any]:
         return chats(self._count)
 
 
@@ -115,7 +115,7 @@ class Clock:
     """Counts the CPU time of steps that call each other, each without what it waits for."""
 
     def __init__(self) -> None:
-        self.seconds: Counter[str] = Counter()
+        self.seconds: defaultdict[str, float] = defaultdict(float)
         self._open = ["the rest"]
         self._since = time.process_time()
 

@@ -20,6 +20,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
 from typing import Any
+from unittest.mock import patch
 
 import psutil
 from langsmith import Client
@@ -95,15 +96,11 @@ def _lines(loader: Any) -> Iterator[Any]:
 
 
 def _from_store(client: Client, concurrency: int, api: str) -> Iterator[Any]:
-    chosen = run_reader.choose_api
-    run_reader.choose_api = lambda *_: api  # type: ignore[assignment]
-    try:
+    with patch.object(run_reader, "choose_api", lambda *_: api):
         loader = LangSmithRunChatLoader(
             project_name=PROJECT, client=client, concurrency=concurrency
         )
         yield from _lines(loader)
-    finally:
-        run_reader.choose_api = chosen
 
 
 def _listed(client: Client) -> Iterator[Any]:

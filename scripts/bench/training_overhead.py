@@ -3,8 +3,8 @@
 Both train a base on calculator chats, as often and in steps of the same size; the script is another
 process, its start included, and it neither validates nor keeps checkpoints. They take turns, in
 another order each round, so that a busy machine hits both. Beside the time from creation to success
-there is the time that processors worked for it: the engine's and the trainer's (its children count
-once they have ended), against the script's. That one is the same on a busy machine, more or less.
+there is the time that processors worked for it: the engine's and the trainer's against the
+script's, looked at ten times a second. That one is the same on a busy machine, more or less.
 Then there is the most memory that a process of theirs took, looked at now and then.
 
     PYTHONPATH=scripts .venv/bin/python scripts/bench/training_overhead.py [--rounds 3] \
@@ -24,6 +24,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 from openai import OpenAI
@@ -94,7 +95,7 @@ def main() -> None:
         script = [base, data, Path(home) / "out", given.lora_rank, given.epochs, given.at_once]
         try:
             # The engine imports what answering needs in its first seconds.
-            messages = [{"role": "user", "content": "Hello"}]
+            messages: list[Any] = [{"role": "user", "content": "Hello"}]
             client.chat.completions.create(model="nano", messages=messages, max_tokens=2)
             file = client.files.create(file=data, purpose="fine-tune").id
             running = RunningEngine.read(Path(home))
@@ -142,15 +143,15 @@ class Spent:
 
 
 def _measured(process: psutil.Process, engine: int, work: Callable[[], None]) -> Spent:
-    """Do something that happens in a process and in children of it that end meanwhile."""
-    before, began = sum(process.cpu_times()[:4]), time.monotonic()
-    most, done = [0], threading.Event()
+    """Do something that happens in a process and its descendants; the engine's are only its own."""
+    before, began = _seconds_and_memory(process, engine), time.monotonic()
+    seen, most, done = dict(before), [0], threading.Event()
 
     def watch() -> None:
-        while not done.wait(0.2):
-            with suppress(psutil.Error):
-                children = [each for each in process.children() if each.pid != engine]
-                most.extend(each.memory_info().rss for each in children)
+        while not done.wait(0.1):
+            now = _seconds_and_memory(process, engine)
+            seen.update(now)
+            most.extend(memory for each, (_, memory) in now.items() if each.pid != process.pid)
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -160,8 +161,23 @@ def _measured(process: psutil.Process, engine: int, work: Callable[[], None]) ->
         done.set()
         watcher.join()
     wall = time.monotonic() - began
-    processors = sum(process.cpu_times()[:4]) - before
+    processors = sum(now - before.get(each, (0, 0))[0] for each, (now, _) in seen.items())
     return Spent(wall, processors, max(most) / 1e9, os.getloadavg()[0])
+
+
+def _seconds_and_memory(
+    process: psutil.Process, engine: int
+) -> dict[psutil.Process, tuple[float, int]]:
+    """Return what each took so far: seconds of processors, and bytes of memory now."""
+    others = set()
+    if process.pid != engine:
+        others = {psutil.Process(engine), *psutil.Process(engine).children(recursive=True)}
+    took = {}
+    for each in {process, *process.children(recursive=True)} - others:
+        with suppress(psutil.Error):
+            times = each.cpu_times()
+            took[each] = times.user + times.system, each.memory_info().rss
+    return took
 
 
 def _bare(arguments: list[str]) -> None:
@@ -171,7 +187,7 @@ def _bare(arguments: list[str]) -> None:
     subprocess.run(command, check=True, capture_output=True, env=environment)
 
 
-def _job(client: OpenAI, base: str, file: str, hyperparameters: dict[str, int]) -> None:
+def _job(client: OpenAI, base: str, file: str, hyperparameters: Any) -> None:
     job = client.fine_tuning.jobs.create(
         model=base, training_file=file, hyperparameters=hyperparameters
     )

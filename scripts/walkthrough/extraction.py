@@ -88,7 +88,8 @@ def score(answer: str, sentence: str) -> float:
         return 0.0
     if not isinstance(found, list) or len(found) != 1 or not isinstance(found[0], dict):
         return 0.0
-    return sum(found[0].get(name) == part for name, part in expected.items()) / len(expected)
+    right = sum(bool(found[0].get(name) == part) for name, part in expected.items())
+    return right / len(expected)
 
 
 def upload_dataset(

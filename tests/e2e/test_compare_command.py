@@ -261,7 +261,7 @@ def test_cases_that_training_saw_are_left_out(command, folder, monkeypatch, mode
         (("--dataset", "x", "--chain", "no_module:x"), "can't be imported (ModuleNotFoundError"),
         (("--dataset", "x", "--chain", "broken:x"), "can't be imported (ZeroDivisionError"),
         (("--dataset", "x", "--chain", "json:nothing"), "json has no nothing."),
-        (("--dataset", "x", "--chain", "json:__name__"), "chain should be callable."),
+        (("--dataset", "x", "--chain", "json:__name__"), "chain must be callable."),
         (("--dataset", "x", "--old-engine", "azure"), "azure requires --old-base-url."),
         (("--dataset", "x", "--old-engine", "local", "--old-base-url", "http://x"), "not accept"),
         (("--dataset", "x", "--base-url", "x"), "An address is needed"),

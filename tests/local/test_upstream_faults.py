@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import threading
 
 import httpx2
 import openai
@@ -121,6 +122,49 @@ def test_a_refused_key(stand_in, front):
     error = refused(front)
     assert (error.status_code, error.code) == (502, "upstream_key_refused")
     assert "LCFT_UPSTREAM_API_KEY" in error.message
+
+
+def test_a_connection_that_carried_a_stream_is_not_used_again(tmp_path):
+    """llama.cpp's server closes it without having said so (findings/)."""
+
+    async def answer(reader, writer):
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            length = int(head.lower().split(b"content-length:")[1].split()[0])
+            streamed = b'"stream": true' in await reader.readexactly(length)
+            kind, body = (
+                ("text/event-stream", EVENT + "data: [DONE]\n\n")
+                if streamed
+                else ("application/json", json.dumps(COMPLETION))
+            )
+            writer.write(
+                f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\n"
+                f"content-length: {len(body)}\r\n\r\n{body}".encode()
+            )
+            await writer.drain()
+            if streamed:
+                # The next request on it, if there is one, is lost.
+                await reader.read(1)
+                break
+        writer.close()
+
+    port = free_port()
+    loop = asyncio.new_event_loop()
+    server = loop.run_until_complete(asyncio.start_server(answer, "127.0.0.1", port))
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        with engine(tmp_path, f"http://127.0.0.1:{port}/v1") as client:
+            for _ in range(3):
+                assert [each.choices[0].delta.content for each in ask(client, stream=True)] == [
+                    "hi"
+                ]
+                assert ask(client).choices[0].message.content == "hi"
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        server.close()
+        loop.run_until_complete(server.wait_closed())
+        loop.close()
 
 
 def test_nobody_there(tmp_path):

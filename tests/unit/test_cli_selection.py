@@ -95,7 +95,7 @@ def test_hyperparameters_are_options():
         hyperparameter_options.__signature__.parameters.keys()
         == Hyperparameters.model_fields.keys()
     )
-    with pytest.raises(typer.BadParameter, match="beta should be less than or equal to 2"):
+    with pytest.raises(typer.BadParameter, match="beta must be at most 2"):
         hyperparameter_options(beta=3.0)
 
 

@@ -136,7 +136,7 @@ def test_more_fields_can_be_made_configurable_afterwards():
 def test_an_unknown_setting_and_a_wrong_value_are_told():
     with pytest.raises(ValueError, match="LangSmithRunChatLoader has no setting 'projct'"):
         LOADERS["runs"].configurable_fields(projct=FIELD)
-    with pytest.raises(LoadError, match="query is invalid: limit should be greater than 0"):
+    with pytest.raises(LoadError, match="query is invalid: limit must be greater than 0"):
         LOADERS["runs"].configurable_fields(limit=FIELD).invoke({}, chosen(-1))
 
 

@@ -90,7 +90,7 @@ def test_skips_of_a_loader_before_an_iteration_are_no_empty_success(tmp_path):
         ),
         (
             lambda: FineTune(model="m", hyperparameters={"n_epochs": 0}),
-            "hyperparameters.n_epochs should be greater than or equal to 1.",
+            "hyperparameters.n_epochs must be at least 1.",
         ),
         (lambda: RolloutChatModel(shre=0.1), "no argument 'shre'; did you mean 'share'?"),
         (lambda: InferencePrice(input=0.1), "no argument 'input'; did you mean 'input_usd'?"),

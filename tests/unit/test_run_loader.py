@@ -184,7 +184,7 @@ def test_runs_and_conditions_exclude_each_other():
 
 
 def test_a_wrong_condition_is_named():
-    with pytest.raises(LoadError, match="limit should be greater than 0"):
+    with pytest.raises(LoadError, match="limit must be greater than 0"):
         LangSmithRunChatLoader(project_name="app", limit=0)
     with pytest.raises(LoadError, match="project_nme"):
         list(LangSmithRunChatLoader(project_name="app").invoke({"project_nme": "x"}))

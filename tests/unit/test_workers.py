@@ -397,7 +397,7 @@ def test_a_script_needs_no_guard_and_its_own_functions_are_refused(zebulon, tmp_
 
 
 def test_there_is_at_least_one_worker():
-    with pytest.raises(InvalidArgumentError, match="workers should be greater than or equal to 1"):
+    with pytest.raises(InvalidArgumentError, match="workers must be at least 1"):
         Convert(workers=0)
 
 

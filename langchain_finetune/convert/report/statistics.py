@@ -88,19 +88,21 @@ def facts_of(row: Row) -> Facts:
         example = row.example
         request, answers = messages_of(example)
         messages = [*request, *answers]
-        targets = [message for message in messages if is_target(message)]
+        calls = [(message, calls_of(message)) for message in messages]
+        targets = [(message, names) for message, names in calls if is_target(message)]
         if "input" in example:
             targets = targets[-1:]  # Of a pair, the preferred answer.
-        ids = (tuple(call.get("id") for call in each.get("tool_calls") or ()) for each in targets)
+        learnt = (each.get("tool_calls") or () for each, _ in targets)
+        ids = (tuple(call.get("id") for call in calls_learnt) for calls_learnt in learnt)
         written = [each for each in messages if each.get("role") in {"user", "assistant"}]
         letters = scripts_of(" ".join(text for message in written for text in texts_of(message)))
         row.facts = Facts(
             messages=len(messages),
             targets=len(targets),
-            calls_to_learn=sum(bool(calls_of(message)) for message in targets),
+            calls_to_learn=sum(bool(names) for _, names in targets),
             call_ids=tuple(filter(None, ids)),
             offered=tuple(dict.fromkeys(_offered(request_of(example)))),
-            called=tuple(name for message in messages for name in calls_of(message)),
+            called=tuple(name for _, names in calls for name in names),
             scripts=tuple(script for script, _ in letters.most_common()),
         )
     return Facts._make(row.facts)

@@ -8,6 +8,7 @@ from typing import Literal
 import orjson
 from pydantic import ValidationError
 
+from langchain_finetune.arguments import words_of
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.jobs.create import CreateJob
 from langchain_finetune.methods import Hyperparameters, foreign, read_targets
@@ -26,17 +27,7 @@ TOKEN_KEY = "page_form"  # noqa: S105 - no secret: a name in a job's metadata
 MOST_SHARE = 50
 """Percent of a dataset that may be set aside for validation."""
 
-_SENTENCES = {
-    "int_parsing": "Enter a whole number.",
-    "float_parsing": "Enter a number.",
-    "finite_number": "Enter a number.",
-    "greater_than": "Enter a number above {gt}.",
-    "greater_than_equal": "Enter a number of at least {ge}.",
-    "less_than": "Enter a number below {lt}.",
-    "less_than_equal": "Enter a number of at most {le}.",
-    "string_too_short": "Choose a model.",
-    "string_too_long": "Enter at most {max_length} characters.",
-}
+_SENTENCES = {"string_too_short": "Choose a model."}
 _FIELD_OF = {"training_file": "source"}
 _LATER = "to be made"
 
@@ -151,7 +142,7 @@ def _sentences(error: ValidationError) -> dict[str, str]:
     found: dict[str, str] = {}
     for fault in error.errors(include_input=False, include_url=False):
         field = next((str(part) for part in fault["loc"][::-1] if part in FIELDS), "")
-        limits = fault.get("ctx", {})
-        sentence = _SENTENCES.get(fault["type"], f"{fault['msg']}.")
-        found.setdefault(field, sentence.format(**limits))
+        words = words_of(fault)
+        sentence = f"{words[:1].upper()}{words[1:].removesuffix('.')}."
+        found.setdefault(field, _SENTENCES.get(fault["type"], sentence))
     return found

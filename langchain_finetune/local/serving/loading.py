@@ -26,8 +26,8 @@ from langchain_finetune.local.hardware import (
     SMALL_MODEL,
     device,
     has_fast_bfloat16,
-    serving_threads,
 )
+from langchain_finetune.local.onednn import pack
 from langchain_finetune.local.serving.adapters import LoraAdapter, read_adapter
 from langchain_finetune.local.serving.decoder import Decoder
 from langchain_finetune.local.serving.prefix_cache import Prefixes
@@ -53,7 +53,7 @@ disable_progress_bar()
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """A model in memory, where its weights take `nbytes`; a step takes so many CPU `threads`.
+    """A model in memory, of so many `parameters`, where its weights take `nbytes`.
 
     One with an `adapter` has the `model` and the `decoder` of its base, and `nbytes` of its own.
     `context` is the most tokens of prompt and answer together, or None for no limit.
@@ -63,7 +63,7 @@ class LoadedModel:
     decoder: Decoder
     tokenizer: Any
     context: int | None
-    threads: int
+    parameters: int
     nbytes: int
     adapter: LoraAdapter | None = None
     prefixes: Prefixes = field(default_factory=Prefixes)
@@ -157,6 +157,9 @@ def load(folder: Path, base: LoadedModel | None = None) -> LoadedModel:
         if device() == "cpu":
             model = model.to(_cpu_type(parameters))
         model = model.to(device()).eval()
+        nbytes = model.get_memory_footprint()
+        if device() == "cpu" and parameters >= SMALL_MODEL:
+            pack(model)
     except TemplateStoppedError as error:
         raise ApiError(500, STOPPED, code="model_not_loadable", param="model") from error
     except (MemoryError, torch.OutOfMemoryError) as error:
@@ -173,8 +176,8 @@ def load(folder: Path, base: LoadedModel | None = None) -> LoadedModel:
         decoder=Decoder(model),
         tokenizer=tokenizer,
         context=getattr(model.config.get_text_config(), "max_position_embeddings", None),
-        threads=serving_threads(parameters),
-        nbytes=model.get_memory_footprint(),
+        parameters=parameters,
+        nbytes=nbytes,
     )
 
 

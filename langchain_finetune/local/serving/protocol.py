@@ -15,6 +15,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from langchain_finetune.arguments import words_of
 from langchain_finetune.local.api_error import ApiError
 
 MAX_CHOICES = 128
@@ -47,7 +48,7 @@ def refusal(error: ValidationError, within: str = "") -> ApiError:
 
     Nothing of the input is repeated but names of fields.
     """
-    [first, *_] = error.errors(include_input=False, include_url=False, include_context=False)
+    [first, *_] = error.errors(include_input=False, include_url=False)
     param = within
     for part in first["loc"]:
         name = str(part)[:100]
@@ -63,7 +64,7 @@ def refusal(error: ValidationError, within: str = "") -> ApiError:
         case "dict_type" | "model_type":
             fault = "must be an object"
         case _:
-            fault = first["msg"].replace("Input should", "must", 1)
+            fault = words_of(first)
     if not param:
         return ApiError(400, f"The request {fault}.", code="invalid_value")
     return invalid(param, fault if fault.startswith(("must", "is ")) else f"is not valid: {fault}")

@@ -60,9 +60,12 @@ class Relay:
                 connection breaks or the key is refused.
         """
         content = None if body is None else json.dumps(body).encode()
+        # llama.cpp closes a connection after a stream without having said so: the next request on
+        # it would be lost.
+        headers = {"connection": "close"} if body and body.get("stream") else None
         try:
             async with self._client.stream(
-                method, path, content=content, timeout=timeouts or _TIMEOUT
+                method, path, content=content, headers=headers, timeout=timeouts or _TIMEOUT
             ) as answer:
                 if answer.status_code == httpx2.codes.UNAUTHORIZED:
                     # Passed on as it is, it would be about the key of this engine.

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import torch
 
+from langchain_finetune.local.hardware import serving_threads
 from langchain_finetune.local.serving.decoder import Decoder, KeyValues, Portion
 from langchain_finetune.local.serving.loading import LoadedModel
 from langchain_finetune.local.serving.model_pool import Attempt
@@ -180,10 +181,9 @@ class Scheduler:
                     self._step(decoder, [(row, row.portion(row.waiting))])
 
     def _step(self, decoder: Decoder, work: list[tuple[BatchRow, Portion]]) -> None:
-        threads = work[0][0].loaded.threads
-        # It holds for the whole process, and takes time.
-        if torch.get_num_threads() != threads:
-            torch.set_num_threads(threads)
+        tokens = sum(len(portion.tokens) for _, portion in work)
+        # It holds for the whole process.
+        torch.set_num_threads(serving_threads(work[0][0].loaded.parameters, tokens))
         scores, error = _tried(lambda: decoder.step([portion for _, portion in work]))
         if error is None:
             for number, (row, portion) in enumerate(work):

@@ -21,6 +21,7 @@ from langchain_finetune.local.hardware import (
     share_the_cpu,
     trains_in_bfloat16,
 )
+from langchain_finetune.local.onednn import train_by_onednn
 from langchain_finetune.local.training.batches import (
     MOST_LOGITS,
     MOST_TOKENS,
@@ -163,6 +164,8 @@ def _train(spec: Spec, reporter: Reporter, stop: threading.Event) -> None:
         dtype = load_configurations(spec.base)[0].dtype or dtype
     else:
         model = model.bfloat16() if plan.lora and trains_in_bfloat16() else model.float()
+        if large and device() == "cpu":
+            train_by_onednn(model)
     with together(plan.processes, Path(sys.argv[1])):
         fitted = fit(
             model,
