@@ -38,6 +38,7 @@ _MODULES = {
         "serve": "Run the embedded engine in the foreground.",
         "stop": "Stop the embedded engine.",
     },
+    "trainer": {"trainer": "Let this machine train along with an engine's."},
     "doctor": {"doctor": "Check installation, home, engine and keys."},
 }
 

@@ -28,6 +28,7 @@ from langchain_finetune.local.hardware import (
     model_memory,
 )
 from langchain_finetune.local.server import STORE_VARIABLE, require_extra
+from langchain_finetune.local.training.machines.settings import read_machines
 
 _MARKS = {"good": "ok", "note": "--", "bad": "!!"}
 
@@ -125,6 +126,7 @@ def _engine(faults: Sequence[str]) -> Iterator[Diagnosis]:
         yield Diagnosis("embedded engine", "bad", str(error))
     else:
         yield _training()
+        yield from _trainer()
 
 
 def _running_engine(faults: Sequence[str]) -> Iterator[Diagnosis]:
@@ -158,6 +160,19 @@ def _training() -> Diagnosis:
     where = {"cuda": "the GPU", "mps": "the GPU"}.get(device(), "the CPU")
     detail = f"on {where}: models of up to about {billions:.1f} B parameters with LoRA"
     return Diagnosis("training", "good", f"{detail} ({memory / 1e9:.0f} GB of memory; estimated)")
+
+
+def _trainer() -> Iterator[Diagnosis]:
+    """Check where an engine that is started from here would train, if not on this machine alone."""
+    try:
+        machines = read_machines(os.environ)
+    except FineTuningError as error:
+        yield Diagnosis("trainer", "bad", str(error))
+        return
+    if machines:
+        where = f" at {machines.address}" if machines.address else ""
+        several = f", {machines.nodes} machines" if machines.nodes > 1 else ""
+        yield Diagnosis("trainer", "good", f"{machines.trainer}{several}{where}; it was not tried")
 
 
 def _langsmith() -> Diagnosis:

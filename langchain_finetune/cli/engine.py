@@ -1,5 +1,6 @@
 """Commands of the embedded engine."""
 
+import os
 import webbrowser
 from functools import partial
 from html import escape
@@ -16,6 +17,7 @@ from langchain_finetune.home import KEY_VARIABLE, home_path
 from langchain_finetune.local.addresses import LOOPBACK, certificate_of
 from langchain_finetune.local.server import parse_aliases
 from langchain_finetune.local.server import serve as serve_engine
+from langchain_finetune.local.training.machines.settings import read_machines
 
 
 def serve(
@@ -64,6 +66,31 @@ def serve(
             metavar="URL",
         ),
     ] = None,
+    trainer: Annotated[
+        str | None,
+        typer.Option(
+            help="Train with several processes: torchrun, here and on machines that join, or ray,"
+            " on a Ray cluster.",
+            metavar="TRAINER",
+        ),
+    ] = None,
+    trainer_address: Annotated[
+        str | None,
+        typer.Option(
+            help="Address of this machine that others join, or of the Ray cluster.",
+            metavar="HOST:PORT",
+        ),
+    ] = None,
+    trainer_nodes: Annotated[
+        int | None,
+        typer.Option(min=1, help="Number of machines that train together, with this one."),
+    ] = None,
+    trainer_processes: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Training processes here, or on the Ray cluster; by default one a GPU."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the embedded engine in the foreground; with --json, print its address once ready."""
@@ -81,6 +108,13 @@ def serve(
         upstream=upstream,
         upstream_models=parse_aliases(upstream_model or ()),
         store=store,
+        machines=read_machines(
+            os.environ,
+            trainer=trainer,
+            address=trainer_address,
+            nodes=trainer_nodes,
+            processes=trainer_processes,
+        ),
     )
 
     def announce(url: str) -> None:

@@ -1,12 +1,14 @@
 """Run an engine: `python -m langchain_finetune.local --home FOLDER --port 8765`."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
 from langchain_finetune.errors import FineTuningError
 from langchain_finetune.local.addresses import LOOPBACK, certificate_of
 from langchain_finetune.local.server import AnotherEngineError, parse_aliases, serve
+from langchain_finetune.local.training.machines.settings import read_machines
 
 
 def main() -> int:
@@ -29,6 +31,10 @@ def main() -> int:
     parser.add_argument("--upstream", metavar="URL", help="server that generates the answers")
     parser.add_argument("--upstream-model", action="append", default=[], metavar="NAME=THEIRS")
     parser.add_argument("--store", metavar="URL", help="PostgreSQL server of runs and datasets")
+    parser.add_argument("--trainer", help="torchrun or ray, to train with several processes")
+    parser.add_argument("--trainer-address", metavar="HOST:PORT")
+    parser.add_argument("--trainer-nodes", type=int, metavar="NUMBER")
+    parser.add_argument("--trainer-processes", type=int, metavar="NUMBER")
     parser.add_argument("--log-file", type=Path, help="log to this file instead of stderr")
     given = parser.parse_args()
     try:
@@ -41,6 +47,13 @@ def main() -> int:
             upstream=given.upstream,
             upstream_models=parse_aliases(given.upstream_model),
             store=given.store,
+            machines=read_machines(
+                os.environ,
+                trainer=given.trainer,
+                address=given.trainer_address,
+                nodes=given.trainer_nodes,
+                processes=given.trainer_processes,
+            ),
             log_file=given.log_file,
             certificate=certificate_of(given.tls_cert, given.tls_key),
             insecure_public=given.insecure_public,

@@ -39,6 +39,7 @@ from langchain_finetune.local.safe_logging import log_failure
 from langchain_finetune.local.serving import ServingSettings, make_chat
 from langchain_finetune.local.serving.backend import Chat
 from langchain_finetune.local.store import NO_LIMITS, Limits, RunStore, create_store_router
+from langchain_finetune.local.training.machines.settings import Machines
 from langchain_finetune.local.uploads import Uploads
 
 logger = logging.getLogger(__name__)
@@ -52,14 +53,16 @@ def create_app(
     limits: Limits = NO_LIMITS,
     store_server: str | None = None,
     trainer: Sequence[str] | None = None,
+    machines: Machines | None = None,
     chat: Callable[[Models, ServingSettings], Chat] = make_chat,
     serving: ServingSettings | None = None,
 ) -> FastAPI:
     """Build the application of one engine, whose home no other engine may use at the same time.
 
     The key is that of requests, and signs in to the page. A command `trainer` replaces the
-    engine's own; the path of a job's specification is appended to it. With the address of a
-    `store_server`, runs and datasets are there in place of the home.
+    engine's own; the path of a job's specification is appended to it. Training processes run on the
+    `machines`, or here alone. With the address of a `store_server`, runs and datasets are there in
+    place of the home.
     """
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     database = open_records(home / "engine.sqlite")
@@ -75,7 +78,7 @@ def create_app(
         find_base=partial(find_base, library=library),
     )
     journal = Journal(database)
-    queue = JobQueue(journal, files, models, home / "jobs", trainer)
+    queue = JobQueue(journal, files, models, home / "jobs", trainer, machines=machines)
     store = RunStore(home / "runs.sqlite", limits, server=store_server)
     # The names of the files and folders that were made just now.
     flush(home)

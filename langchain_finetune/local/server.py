@@ -17,6 +17,7 @@ from langchain_finetune.errors import EngineError
 from langchain_finetune.extras import require_modules
 from langchain_finetune.home import RunningEngine, ensure_home, ensure_key, home_path
 from langchain_finetune.local.addresses import LOOPBACK, Certificate, Endpoint, choose_endpoints
+from langchain_finetune.local.training.machines.settings import Machines
 
 ALIASES_VARIABLE = "LCFT_ALIASES"
 """Other names of models, `a=b,c=d`; as `serve --alias`."""
@@ -61,6 +62,7 @@ def serve(
     upstream: str | None = None,
     upstream_models: Mapping[str, str] | None = None,
     store: str | None = None,
+    machines: Machines | None = None,
     log_file: Path | None = None,
     on_start: Callable[[str], None] | None = None,
     certificate: Certificate | None = None,
@@ -72,8 +74,9 @@ def serve(
     A public host requires a certificate or `insecure_public`; programs on this machine then use a
     separate loopback address, without TLS. Port 0 picks the port of the previous run if it is free,
     so that existing models keep their address. Aliases and upstream models are in addition to those
-    of the environment. `on_start` is called with the loopback URL once the engine is ready; `parts`
-    are passed on to `create_app`, for tests.
+    of the environment. Training processes run on the `machines`, or here alone. `on_start` is
+    called with the loopback URL once the engine is ready; `parts` are passed on to `create_app`,
+    for tests.
 
     Raises:
         AnotherEngineError: Another engine is running on this home.
@@ -110,6 +113,8 @@ def serve(
         public_socket = sockets.enter_context(public.bind()) if public else None
         loopback = _previous_port(home, loopback, public_socket)
         listener = sockets.enter_context(loopback.bind())
+        if machines and machines.nodes > 1:
+            machines = _listening(machines, sockets)
         from langchain_finetune.local.app import create_app  # noqa: PLC0415 - requires the extra
         from langchain_finetune.local.http_server import run_http_server  # noqa: PLC0415 - as above
         from langchain_finetune.local.store.retention import limits_of  # noqa: PLC0415 - as above
@@ -121,6 +126,7 @@ def serve(
             limits=limits_of(),
             store_server=store or os.environ.get(STORE_VARIABLE, "").strip() or None,
             serving=serving,
+            machines=machines,
             **parts,
         )
         run_http_server(
@@ -131,6 +137,13 @@ def serve(
             public=(public, public_socket) if public and public_socket else None,
             on_start=on_start,
         )
+
+
+def _listening(machines: Machines, sockets: ExitStack) -> Machines:
+    """Return the machines with a socket at which others join, also while no job runs."""
+    joining = sockets.enter_context(Endpoint(*machines.host_and_port).bind())
+    joining.listen()
+    return machines.model_copy(update={"listener": joining.fileno()})
 
 
 def _require_no_alias(upstream_models: Mapping[str, str], aliases: Mapping[str, str]) -> None:

@@ -8,7 +8,12 @@ import threading
 import time
 from pathlib import Path
 
-SUCCEED, FAIL, CRASH, WAIT, KILLED, NO_MODEL, STUBBORN, NAN, SLOW = range(9)
+SUCCEED, FAIL, CRASH, WAIT, KILLED, NO_MODEL, STUBBORN, NAN, SLOW, LOST = range(10)
+
+FAILURES = {
+    FAIL: ("example_too_long", "Example 3 is too long."),
+    LOST: ("worker_lost", "Rank 1 was lost."),
+}
 
 
 def report(event, **fields):
@@ -79,8 +84,9 @@ def main():
                 "step": checkpoint["step"],
             }
             (folder / "config.json").write_text(json.dumps(about))
-    if seed == FAIL:
-        report("failed", code="example_too_long", message="Example 3 is too long.")
+    if seed in FAILURES:
+        code, message = FAILURES[seed]
+        report("failed", code=code, message=message)
         sys.exit(1)
     if seed == CRASH:
         sys.exit(7)

@@ -222,3 +222,13 @@ def test_sigterm_stops_the_trainer_and_keeps_the_job(start, drive, way, kind):
     with start() as engine, drive(engine) as d:
         assert d.until(job, "succeeded", "failed").status == "succeeded"
         assert any("going on after step 3" in message for message in d.messages(job))
+
+
+def test_a_job_whose_processes_are_lost_again_and_again_is_given_up(client, create, ended, way):
+    job = ended(create(seed=way.LOST).id)
+    assert (job.status, job.error.code) == ("failed", "worker_lost")
+    assert job.error.message.startswith("Rank 1 was lost. The job is given up after 5 starts")
+    messages = [event.message for event in client.fine_tuning.jobs.list_events(job.id)]
+    again = "Rank 1 was lost. All start again, from the last checkpoint."
+    # The second start went on from a checkpoint, and so was the first of five.
+    assert messages.count(again) == 5

@@ -11,14 +11,19 @@ from tests.local.tiny_model import example, write_lines
 TRAIN = "langchain_finetune.local.training"
 
 
-def start(
+def start(*given, **named):
+    return WarmProcess(TRAIN, write_spec(*given, **named))
+
+
+def write_spec(
     folder,
     base,
     examples,
-    *,
     validation=None,
+    *,
     method="supervised",
     processes=None,
+    machines=None,
     **hyperparameters,
 ):
     folder.mkdir(exist_ok=True)
@@ -29,13 +34,14 @@ def start(
         "validation": str(write_lines(folder / "valid.jsonl", validation)) if validation else None,
         "method": method,
         "processes": processes,
+        "machines": machines,
         "output": str(folder / "models"),
         "work": str(folder / "work"),
         "hyperparameters": hyperparameters,
         "seed": 3,
     }
     (folder / "spec.json").write_text(json.dumps(spec))
-    return WarmProcess(TRAIN, folder / "spec.json")
+    return folder / "spec.json"
 
 
 def load_to_train(base):

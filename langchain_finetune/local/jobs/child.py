@@ -50,8 +50,13 @@ class Child(Protocol):
     async def wait(self) -> int: ...  # noqa: D102
 
 
-async def start_child(command: Sequence[str], spec: Path, log: Path) -> Child:
-    """Start the training process; what it writes to stderr goes to `log`."""
+async def start_child(
+    command: Sequence[str], spec: Path, log: Path, *, listener: int | None = None
+) -> Child:
+    """Start the training process; what it writes to stderr goes to `log`.
+
+    It inherits the descriptor of a `listener`, at which other machines join.
+    """
     with log.open("ab") as stderr:
         return await asyncio.create_subprocess_exec(
             *command,
@@ -62,6 +67,7 @@ async def start_child(command: Sequence[str], spec: Path, log: Path) -> Child:
             cwd=spec.parent,
             env=environment(),
             limit=LONGEST_LINE,
+            pass_fds=() if listener is None else (listener,),
             # A group of its own, so that its helpers can be killed with it.
             start_new_session=True,
         )

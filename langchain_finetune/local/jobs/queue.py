@@ -16,6 +16,7 @@ from langchain_finetune.local.jobs.training import Training
 from langchain_finetune.local.models import Models
 from langchain_finetune.local.safe_logging import log_failure
 from langchain_finetune.local.sqlite import DatabaseLockedError
+from langchain_finetune.local.training.machines.settings import Machines
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ class JobQueue:
 
     `folder` holds a folder for each job: the trainer's log, checkpoints, unfinished models. The
     path of a specification follows the command `trainer`, where one replaces the engine's own.
+    Training processes run on the `machines`, or here alone.
     """
 
     def __init__(
@@ -48,12 +50,14 @@ class JobQueue:
         models: Models,
         folder: Path,
         trainer: Sequence[str] | None = None,
+        *,
+        machines: Machines | None = None,
     ) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
         self._journal = journal
         self._files = files
         self._models = models
-        self._training = Training(journal, files, models, folder, trainer)
+        self._training = Training(journal, files, models, folder, trainer, machines=machines)
         self._stop_training = asyncio.Event()
         self._wake = {status: asyncio.Event() for status in _WAITING}
         self._stopping = False

@@ -35,7 +35,14 @@ from langchain_finetune.local.jobs.schemas import ENDED, Checkpoint, JobErrorRec
 from langchain_finetune.local.jobs.warm_child import WarmTrainer, can_be_forked
 from langchain_finetune.local.models import Models
 from langchain_finetune.local.training.checkpoints import set_aside
-from langchain_finetune.local.training.events import LESS_MEMORY, Done, Measures, TrainingEvent
+from langchain_finetune.local.training.events import (
+    LESS_MEMORY,
+    WORKER_LOST,
+    Done,
+    Measures,
+    TrainingEvent,
+)
+from langchain_finetune.local.training.machines.settings import Machines
 from langchain_finetune.local.training.spec import Spec
 
 _FULL = {
@@ -66,6 +73,11 @@ _INTERRUPTED = JobErrorRecord(
     f" there was a new checkpoint, so it is given up. Where memory is short, {LESS_MEMORY}.",
 )
 
+_GIVEN_UP = (
+    f" The job is given up after {MAX_STARTS} starts without a new checkpoint. Where memory is"
+    f" short, {LESS_MEMORY}."
+)
+
 
 class Training:
     """Trains one job after the other; see `JobQueue` for the arguments."""
@@ -77,12 +89,15 @@ class Training:
         models: Models,
         folder: Path,
         trainer: Sequence[str] | None,
+        *,
+        machines: Machines | None = None,
     ) -> None:
         self._journal = journal
         self._files = files
         self._models = models
         self._folder = folder
         self._trainer = trainer
+        self._machines = machines
         self._warm = WarmTrainer(folder)
         self.leftovers = Leftovers(folder, trainer)
 
@@ -149,17 +164,7 @@ class Training:
                 self._journal.save(job)
                 return False
             failure = follower.fault(status, output / "model")
-            if job.host and status < 0 and not follower.done:
-                # Its session has to be closed, and the host has what was trained so far.
-                message = f"The training process was ended by {signal.Signals(-status).name}; again"
-                self._journal.note(job, message, level="warn")
-                return True
-            if failure and failure.code in _UNEXPLAINED and set_aside(work, follower.resumed_from):
-                message = (
-                    f"The training broke when it went on after step {follower.resumed_from}: the"
-                    " checkpoint may be damaged, so it goes on from an earlier one, or starts over."
-                )
-                self._journal.note(job, message, level="warn")
+            if self._starts_again(job, follower, failure, status):
                 return True
             if failure:
                 # First, since the record needs some of the disk that checkpoints may have filled.
@@ -169,11 +174,35 @@ class Training:
                 self._succeed(job, follower.done, output)
         return False
 
+    def _starts_again(
+        self, job: JobRecord, follower: Follower, failure: JobErrorRecord | None, status: int
+    ) -> bool:
+        """Return whether a training that has broken is started again, and note why."""
+        work = self._folder / job.id / "work"
+        if job.host and status < 0 and not follower.done:
+            # Its session has to be closed, and the host has what was trained so far.
+            message = f"The training process was ended by {signal.Signals(-status).name}; again"
+        elif failure and failure.code == WORKER_LOST:
+            if job.starts >= MAX_STARTS:
+                failure.message += _GIVEN_UP
+                return False
+            message = f"{failure.message} All start again, from the last checkpoint."
+        elif failure and failure.code in _UNEXPLAINED and set_aside(work, follower.resumed_from):
+            message = (
+                f"The training broke when it went on after step {follower.resumed_from}: the"
+                " checkpoint may be damaged, so it goes on from an earlier one, or starts over."
+            )
+        else:
+            return False
+        self._journal.note(job, message, level="warn")
+        return True
+
     async def _child(self, spec: Spec, path: Path, log: Path) -> Child:
         child = None
         if self._trainer is None and can_be_forked(spec):
             child = await self._warm.start(path, log)
-        return child or await start_child(self._trainer or TRAINER, path, log)
+        listener = spec.machines.listener if spec.machines else None
+        return child or await start_child(self._trainer or TRAINER, path, log, listener=listener)
 
     def tidy(self, job: JobRecord) -> None:
         """Remove the temporary files of a job that has ended, except its log.
@@ -229,6 +258,7 @@ class Training:
             work=work,
             hyperparameters=job.requested,
             seed=job.seed,
+            machines=None if host else self._machines,
             host=host,
             host_key=host and host_key_file(self._folder.parent, host.base_url),
             job=job.id,

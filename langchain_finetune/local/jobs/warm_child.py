@@ -37,9 +37,10 @@ def can_be_forked(spec: Spec) -> bool:
 
     Elsewhere than on Linux, a forked process must not use what the system's libraries hold. The
     libraries were told when they were loaded not to look for models on the hub. A training at a
-    host needs none of them.
+    host needs none of them, nor does one that only starts others.
     """
-    return sys.platform == "linux" and not spec.host and Path(spec.base).is_dir()
+    elsewhere = spec.host or spec.machines
+    return sys.platform == "linux" and not elsewhere and Path(spec.base).is_dir()
 
 
 class WarmTrainer:

@@ -51,7 +51,12 @@ from langchain_finetune.local.training.loop.closing import close_at_host
 from langchain_finetune.local.training.loop.training import train_at_host
 from langchain_finetune.local.training.methods import TRAINING
 from langchain_finetune.local.training.plan import Plan, make_plan
-from langchain_finetune.local.training.processes import is_first, together, wanted
+from langchain_finetune.local.training.processes import (
+    is_first,
+    together,
+    together_with,
+    wanted,
+)
 from langchain_finetune.local.training.sequences import IGNORED, Encoded
 from langchain_finetune.local.training.spec import Spec
 from langchain_finetune.local.training.targets import fault_of_targets
@@ -73,7 +78,7 @@ def main() -> int:
     stop = _stop_asked_for(endings)
     set_environment(offline=Path(spec.base).is_dir())
     reporter = Reporter(_own_stdout())
-    with reporter, _own_checkpoints(spec.work) if is_first() else nullcontext():
+    with reporter, nullcontext() if together_with() else _own_checkpoints(spec.work):
         if spec.host:
             # The engine closes our standard input as well, and a session has to be closed first.
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -81,6 +86,10 @@ def main() -> int:
                 close_at_host(spec, stop)
             else:
                 train_at_host(spec, reporter, stop, endings)
+        elif spec.machines and not together_with():
+            from langchain_finetune.local.training.machines.launch import launch  # noqa: PLC0415
+
+            launch(spec, Path(sys.argv[1]), reporter, stop, endings)
         else:
             _train(spec, reporter, stop)
     return reporter.status
@@ -119,6 +128,7 @@ def _train(spec: Spec, reporter: Reporter, stop: threading.Event) -> None:
         examples=len(lines.train),
         parameters=model.num_parameters(),
         method=spec.method,
+        processes=together_with() or 1,
     )
     if isinstance(plan.lora_targets, tuple) and (
         fault := fault_of_targets(model, plan.lora_targets)
@@ -131,9 +141,9 @@ def _train(spec: Spec, reporter: Reporter, stop: threading.Event) -> None:
         plan = at_most(plan, 2)
     if plan.packing:
         require_apart(model, tokenizer)
-    plan = plan.shared_by(wanted(spec.processes, plan.batch_size))
+    plan = plan.shared_by(together_with() or wanted(spec.processes, plan.batch_size))
     tokens = sum(each.length for each in encoded)
-    resumed_from = last_checkpoint(spec.work)
+    resumed_from = last_checkpoint(spec.work, tidy=is_first())
     reporter.report(
         Started(
             hyperparameters=plan.hyperparameters,

@@ -15,8 +15,9 @@ from langchain_finetune.local.training.events import Measures
 
 COMPLETE = "complete"
 
-OPTIMIZER = "optimizer.pt"
-"""A training goes on from a checkpoint that has it; it is twice as large as the weights."""
+OPTIMIZERS = ("optimizer.pt", "optimizer.bin")
+"""A training goes on from a checkpoint that has one, which is twice as large as the weights; the
+second is that of processes that share a model out."""
 
 LAST_EPOCHS = 3
 """Epochs whose checkpoints are offered as models (OpenAI's fine-tuning guide)."""
@@ -46,12 +47,19 @@ def checkpoint_steps(work: Path) -> list[int]:
 
 def resumable_steps(work: Path) -> list[int]:
     """Return the steps of the checkpoints that a training can go on from, in order."""
-    return [step for step in checkpoint_steps(work) if (folder_of(work, step) / OPTIMIZER).exists()]
+    return [
+        step
+        for step in checkpoint_steps(work)
+        if any((folder_of(work, step) / name).exists() for name in OPTIMIZERS)
+    ]
 
 
-def last_checkpoint(work: Path) -> int | None:
-    """Return the step of the last checkpoint to go on from; incomplete ones are removed."""
-    for folder in work.glob("checkpoint-*"):
+def last_checkpoint(work: Path, *, tidy: bool = True) -> int | None:
+    """Return the step of the last checkpoint to go on from; to `tidy`, remove incomplete ones.
+
+    On another machine than that which wrote it, a complete one may look incomplete for a while.
+    """
+    for folder in work.glob("checkpoint-*") if tidy else ():
         if not (folder / COMPLETE).exists():
             shutil.rmtree(folder, ignore_errors=True)
     steps = resumable_steps(work)

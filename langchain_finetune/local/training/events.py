@@ -36,6 +36,13 @@ LESS_MEMORY = (
 )
 """What to do about it."""
 
+WORKER_LOST = "worker_lost"
+"""Code of a failure after which a training goes on from its last checkpoint: one of the processes
+that train together is gone."""
+
+_CONNECTION_LOST = ("gloo/transport", "connection closed by peer", "connection reset by peer")
+"""How gloo says so, without a class of its own; `torch.distributed` has `DistError` for NCCL."""
+
 _NO_MEMORY = ("out of memory", "allocate memory", "not enough memory", "alloc_failed")
 """How PyTorch says so without a class of its own: for CPUs, Apple's GPUs, CUDA's libraries."""
 
@@ -179,6 +186,8 @@ def _explained(error: Exception) -> tuple[str, str]:
         return "out_of_memory", f"Training ran out of memory: {LESS_MEMORY}."
     if _is_disk_full(error):
         return "insufficient_disk_space", "Training filled the disk: delete files or models."
+    if _is_connection_lost(error):
+        return WORKER_LOST, "The connection to another process of this training was lost."
     name = type(error).__name__
     return "internal_error", f"Training stopped on an error ({name}); see the job's trainer.log."
 
@@ -199,6 +208,13 @@ def _is_disk_full(error: Exception) -> bool:
     # safetensors' class is named, not imported: the error may come before the library does.
     writes = isinstance(error, RuntimeError) or type(error).__name__ == "SafetensorError"
     return writes and any(sign in str(error).lower() for sign in _DISK_FULL)
+
+
+def _is_connection_lost(error: Exception) -> bool:
+    if not isinstance(error, RuntimeError):
+        return False
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    return "DistError" in kinds or any(sign in str(error).lower() for sign in _CONNECTION_LOST)
 
 
 def _log(error: Exception) -> None:

@@ -15,16 +15,17 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import broadcast_object_list, gather_object, wait_for_everyone
 from datasets import Dataset
 from peft import LoraConfig
 from transformers import TrainerCallback, set_seed
 
 from langchain_finetune.durable import flush_tree
 from langchain_finetune.local.hardware import device, trains_in_bfloat16
+from langchain_finetune.local.training.batches import at_most
 from langchain_finetune.local.training.checkpoints import (
     COMPLETE,
-    OPTIMIZER,
+    OPTIMIZERS,
     History,
     best,
     checkpoint_steps,
@@ -35,8 +36,8 @@ from langchain_finetune.local.training.checkpoints import (
     ran_out_of_patience,
     read_history,
 )
-from langchain_finetune.local.training.events import Metrics, TrainingFailure
-from langchain_finetune.local.training.memory import fit_into_memory
+from langchain_finetune.local.training.events import WORKER_LOST, Metrics, TrainingFailure
+from langchain_finetune.local.training.memory import fit_into_memory, must_be_shared_out
 from langchain_finetune.local.training.methods import TRAINING
 from langchain_finetune.local.training.plan import (
     SAVE_SECONDS,
@@ -44,10 +45,24 @@ from langchain_finetune.local.training.plan import (
     logging_steps,
     warmup_steps,
 )
-from langchain_finetune.local.training.sequences import Encoded
+from langchain_finetune.local.training.sequences import IGNORED, Encoded
 
-_RESUMING = (OPTIMIZER, "scheduler.pt", "scaler.pt")
+_RESUMING = (*OPTIMIZERS, "scheduler.pt", "scaler.pt", "pytorch_model_fsdp.bin")
 """What only the two newest checkpoints need: the newest may turn out to be damaged."""
+
+_SHARED_OUT = {
+    "fsdp": True,
+    "fsdp_config": {
+        "version": 2,
+        "auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
+        "state_dict_type": "FULL_STATE_DICT",
+    },
+    # Not that of `fsdp_config`, with which peft saves no LoRA matrices.
+    "activation_checkpointing": True,
+    # Without it, each process would hold all gradients while they add up.
+    "accelerator_config": {"gradient_accumulation_kwargs": {"sync_each_batch": True}},
+}
+"""Arguments of trainers with which processes share a model out."""
 
 
 @dataclass(frozen=True)
@@ -101,16 +116,20 @@ def fit(
         report(Metrics(total_steps=total, epoch=step / steps_an_epoch, **before.model_dump()))
     if (so_far := fitted(history, resumed_from or 0)).finished:
         return so_far
+    shared_out = must_be_shared_out(plan, model.num_parameters())
+    if shared_out:
+        plan = at_most(plan, 1)
     # LoRA's matrices are drawn before the trainer sets its seed.
     set_seed(seed)
     make_trainer = resolve_name(TRAINING[plan.method].trainer)
     try:
         trainer = make_trainer(
             plan,
-            _settings(plan, total_steps=total, seed=seed, work=work),
+            _settings(plan, total_steps=total, seed=seed, work=work)
+            | (_SHARED_OUT if shared_out else {}),
             model=model,
-            train_dataset=_dataset(train),
-            eval_dataset=_dataset(validation) if validation else None,
+            train_dataset=_dataset(_filled(train, plan)),
+            eval_dataset=_dataset(_filled(validation, plan)) if validation else None,
             processing_class=tokenizer,
             callbacks=[
                 _Progress(
@@ -138,10 +157,28 @@ def fit(
         for each in trainer.model.parameters():
             if each.requires_grad:
                 each.data = each.data.float()
-    longest = max(range(len(train)), key=lambda place: train[place].length)
-    fit_into_memory(trainer, longest, processes=plan.processes)
+    _require_alike(plan, resumed_from)
+    if not shared_out:
+        longest = max(range(len(train)), key=lambda place: train[place].length)
+        fit_into_memory(trainer, longest, processes=plan.processes)
     trainer.train(resume_from_checkpoint=resumed_from and str(folder_of(work, resumed_from)))
     return fitted(trainer.state.log_history, trainer.state.global_step)
+
+
+def _require_alike(plan: Plan, resumed_from: int | None) -> None:
+    """Make sure that processes on several machines are about to do the same.
+
+    Raises:
+        TrainingFailure: Their devices differ, or the last checkpoint that they see.
+    """
+    if plan.processes == 1:
+        return
+    found = set(gather_object([(device(), resumed_from)]))
+    if len(kinds := {kind for kind, _ in found}) > 1:
+        message = f"The machines have different devices: {', '.join(sorted(kinds))}."
+        raise TrainingFailure("trainer_unavailable", message)
+    if len(found) > 1:
+        raise TrainingFailure(WORKER_LOST, "The machines do not see the same checkpoint yet.")
 
 
 def _settings(plan: Plan, *, total_steps: int, seed: int, work: Path) -> dict[str, Any]:
@@ -184,6 +221,19 @@ def _lora(plan: Plan) -> LoraConfig:
         target_modules=list(targets) if isinstance(targets, tuple) else targets,
         task_type="CAUSAL_LM",
     )
+
+
+def _filled(examples: Sequence[Encoded], plan: Plan) -> Sequence[Encoded]:
+    """Return the examples, and as many that train nothing as make the processes' shares equal.
+
+    accelerate would make them equal by examples that have been trained already.
+    """
+    if plan.processes == 1 or not TRAINING[plan.method].packs:
+        return examples
+    tokens = examples[0].columns["input_ids"][:2]
+    filler = Encoded(0, {"input_ids": tokens, "labels": [IGNORED] * len(tokens)})
+    missing = -len(examples) % (plan.device_batch_size * plan.processes)
+    return [*examples, *[filler] * missing]
 
 
 def _dataset(examples: Sequence[Encoded]) -> Dataset:
@@ -245,6 +295,8 @@ class _Progress(TrainerCallback):  # type: ignore[misc]  # transformers is not t
     def on_save(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
         """Mark the checkpoint as complete; remove those that are no longer needed."""
         self.saved_at = time.monotonic()
+        # Each process has written something of its own.
+        wait_for_everyone()
         if not state.is_world_process_zero:
             return
         flush_tree(folder_of(self.work, state.global_step))

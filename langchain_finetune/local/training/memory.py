@@ -10,15 +10,19 @@ Importing this module takes a second: it brings torch.
 
 import resource
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from math import gcd
 from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
+from accelerate.utils import gather_object
 
-from langchain_finetune.local.hardware import device, model_memory
+from langchain_finetune.local.hardware import device, model_memory, trains_in_bfloat16
+from langchain_finetune.local.training.plan import Plan
 
 _STATE = 3
 """Bytes of gradients and of AdamW's two moments, as a multiple of the trained weights' bytes."""
@@ -53,7 +57,7 @@ def fit_into_memory(trainer: Any, longest: int, *, processes: int) -> None:
     number = settings.per_device_train_batch_size
     allowed = model_memory() // (processes if device() == "cpu" else 1)
     need = _measured(trainer, longest)
-    at_once = need and need.most(number, allowed)
+    at_once = _least(need.most(number, allowed) if need else None, processes)
     if not at_once:
         settings.activation_checkpointing = True
         trainer.model.activation_checkpointing_enable()
@@ -61,13 +65,47 @@ def fit_into_memory(trainer: Any, longest: int, *, processes: int) -> None:
         trainer.model.enable_input_require_grads()
         need = _measured(trainer, longest)
         # Half of the memory is not all of it: one may do.
-        at_once = (need and need.most(number, allowed)) or 1
+        at_once = _least(need.most(number, allowed) if need else None, processes) or 1
     if at_once < number or settings.activation_checkpointing:
         again = ", activations computed again" if settings.activation_checkpointing else ""
         sys.stderr.write(f"By memory, {at_once} of {number} sequences at once{again}.\n")
     settings.per_device_train_batch_size = trainer._train_batch_size = at_once  # noqa: SLF001
     settings.per_device_eval_batch_size = at_once
     settings.gradient_accumulation_steps *= number // at_once
+
+
+def must_be_shared_out(plan: Plan, parameters: int) -> bool:
+    """Return whether processes have to share a model out (FSDP2), since one GPU can't hold it.
+
+    By the bytes of weights, and of gradients and AdamW's moments of those that are trained. Bases
+    in 4 bits can't be shared out.
+    """
+    if plan.processes == 1 or plan.load_in_4bit or device() != "cuda":
+        return False
+    weight = 2 if plan.lora and trains_in_bfloat16() else 4
+    return parameters * (weight if plan.lora else weight * (1 + _STATE)) > model_memory()
+
+
+def _least(here: int | None, processes: int) -> int:
+    """Return what each of the processes that train together can take: they have to do the same."""
+    if processes == 1:
+        return here or 0
+    found = gather_object([here or 0])
+    # All are divisors of the same number.
+    return gcd(*found) if all(found) else 0
+
+
+@contextmanager
+def _by_itself(accelerator: Any) -> Iterator[None]:
+    """Let a process count alone: where memory runs out, it is not there for the others."""
+    names = ("gather", "gather_for_metrics")
+    for name in names:
+        setattr(accelerator, name, lambda given: given)
+    try:
+        yield
+    finally:
+        for name in names:
+            delattr(accelerator, name)
 
 
 def _measured(trainer: Any, longest: int) -> Need | None:
@@ -78,7 +116,8 @@ def _measured(trainer: Any, longest: int) -> Need | None:
     before = _taken(reset=True)
     try:
         # A dropout must not change what the seed draws later.
-        with torch.random.fork_rng(), trainer.accelerator.autocast():
+        accelerator = trainer.accelerator
+        with torch.random.fork_rng(), accelerator.autocast(), _by_itself(accelerator):
             trainer.compute_loss(model, batch).backward()
         peak = _taken()
     except torch.OutOfMemoryError:

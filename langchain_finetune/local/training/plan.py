@@ -90,9 +90,16 @@ class Plan:
 
 
 def make_plan(
-    given: Hyperparameters, *, examples: int, parameters: int, method: Method = "supervised"
+    given: Hyperparameters,
+    *,
+    examples: int,
+    parameters: int,
+    method: Method = "supervised",
+    processes: int = 1,
 ) -> Plan:
     """Decide how to train, by the size of the data and of the model.
+
+    A batch size that is chosen here is a multiple of the `processes`, which share each batch.
 
     Example:
         >>> make_plan(Hyperparameters(), examples=100, parameters=1_200_000).n_epochs
@@ -104,7 +111,7 @@ def make_plan(
     with_lora = parameters > SMALL_MODEL or four_bits
     rank = _or(given.lora_rank, (32 if large else 16) if with_lora else 0)
     lora = rank > 0
-    batch_size = _or(given.batch_size, min(8, examples))
+    batch_size = _or(given.batch_size, ceil(min(8, examples) / processes) * processes)
     multiplier = float(_or(given.learning_rate_multiplier, 1.0))
     if defaults.examples or lora:
         epochs = min(ceil((defaults.examples or LORA_EXAMPLES) / examples), 5)

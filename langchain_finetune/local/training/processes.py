@@ -23,6 +23,11 @@ def is_first() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def together_with() -> int | None:
+    """Return how many processes train together, this one among them, if they were started so."""
+    return int(os.environ["WORLD_SIZE"]) if "RANK" in os.environ else None
+
+
 def wanted(given: int | None, batch_size: int) -> int:
     """Return how many processes should train together: each GPU's, as far as a batch can be shared.
 
@@ -36,9 +41,9 @@ def wanted(given: int | None, batch_size: int) -> int:
 def together(number: int, specification: Path) -> Iterator[None]:
     """Let `number` processes, this one among them, train inside.
 
-    With one, or in a process that was started here, nothing is done.
+    With one, or in a process that was started with others, nothing is done.
     """
-    if number == 1 or not is_first():
+    if number == 1 or together_with():
         yield
         return
     with socket.socket() as listener:

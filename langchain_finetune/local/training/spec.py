@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from langchain_finetune.checks import CHECKS, LOCAL, errors_of, parse_line
 from langchain_finetune.local.training.events import TrainingFailure
+from langchain_finetune.local.training.machines.settings import Machines
 from langchain_finetune.methods import METHODS, Hyperparameters, Method
 
 
@@ -43,6 +44,7 @@ class Spec(BaseModel):
         work: Folder of the checkpoints. A training that finds some of its own there goes on from
             the last.
         processes: How many train together; None for one a GPU.
+        machines: Where its processes run, if not here alone.
         host: Where the model is trained instead of here; then `base` is for tokenizer and merging.
         host_key: File of the key for the host.
         job: Id of the job, by which its sessions at the host are found.
@@ -61,6 +63,7 @@ class Spec(BaseModel):
     hyperparameters: Hyperparameters = Hyperparameters()
     seed: int = 0
     processes: int | None = None
+    machines: Machines | None = None
     host: Host | None = None
     host_key: Path | None = None
     job: str = ""

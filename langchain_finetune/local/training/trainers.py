@@ -4,7 +4,7 @@ Importing this module takes seconds: it brings torch, transformers and TRL.
 """
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property, partial
 from typing import Any
 
@@ -71,12 +71,16 @@ class WithoutCard:
 
 
 class ByLength(Sampler[int]):  # type: ignore[misc]  # PyTorch's types are too loose
-    """Shuffles each epoch by the seed, and puts the examples of a step in order of their length."""
+    """Shuffles each epoch by the seed, and puts the examples of a step in order of their length.
 
-    def __init__(self, lengths: list[int], *, step: int, seed: int) -> None:
+    The last `fillers` of the dataset stay behind.
+    """
+
+    def __init__(self, lengths: list[int], *, step: int, seed: int, fillers: int = 0) -> None:
         self._lengths = lengths
         self._step = step
         self._seed = seed
+        self._fillers = fillers
         self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -84,10 +88,16 @@ class ByLength(Sampler[int]):  # type: ignore[misc]  # PyTorch's types are too l
         self._epoch = epoch
 
     def __len__(self) -> int:
-        return len(self._lengths)
+        return len(self._lengths) + self._fillers
 
     def __iter__(self) -> Iterator[int]:
-        return iter(epoch_order(self._lengths, self._step, seed=self._seed, epoch=self._epoch))
+        yield from epoch_order(self._lengths, self._step, seed=self._seed, epoch=self._epoch)
+        yield from range(len(self._lengths), len(self))
+
+
+def _trains(example: Mapping[str, Any]) -> bool:
+    """Return whether some token of an example is trained, as of all but fillers."""
+    return any(label != IGNORED for label in example["labels"])
 
 
 def _places(labels: Any) -> Any:
@@ -128,7 +138,7 @@ class _Supervised(WithoutCard, SFTTrainer):  # type: ignore[misc]  # TRL is not 
         labels = inputs["labels"]
         as_trl = return_outputs or self.aux_loss_enabled or labels.is_cuda or not self._keeps_logits
         shared = 0 if as_trl else self._shared(inputs)
-        if as_trl or not 0 < self._logits(labels, shared) <= MOST_LOGITS:
+        if as_trl or not self._everywhere(0 < self._logits(labels, shared) <= MOST_LOGITS):
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         if shared:
             learnt = learn_shared(partial(_learn, model), self.model.config, inputs, shared)
@@ -146,6 +156,13 @@ class _Supervised(WithoutCard, SFTTrainer):  # type: ignore[misc]  # TRL is not 
         mode = "train" if self.model.training else "eval"
         self._metrics[mode]["mean_token_accuracy"].append((right / count).item())
         return loss
+
+    def _everywhere(self, holds: bool) -> bool:  # noqa: FBT001 - what it is about
+        """Return whether something holds in all processes: what these gather has to go together."""
+        if self.accelerator.num_processes == 1:
+            return holds
+        here = torch.tensor([holds], device=self.accelerator.device)
+        return bool(self.accelerator.gather(here).all())
 
     def _shared(self, inputs: dict[str, Any]) -> int:
         """Return how many tokens the batch begins with that are computed once."""
@@ -180,10 +197,12 @@ class _Supervised(WithoutCard, SFTTrainer):  # type: ignore[misc]  # TRL is not 
     def _get_train_sampler(self, *_: Any) -> Sampler[int]:
         settings = self.args
         parts = settings.gradient_accumulation_steps * settings.world_size
+        lengths = [len(each["input_ids"]) for each in self.train_dataset if _trains(each)]
         return ByLength(
-            [len(example["input_ids"]) for example in self.train_dataset],
+            lengths,
             step=settings.per_device_train_batch_size * parts,
             seed=settings.seed,
+            fillers=len(self.train_dataset) - len(lengths),
         )
 
     def get_eval_dataloader(self, *arguments: Any) -> Any:
