@@ -1,12 +1,11 @@
 """Bodies and forms that the run store refuses: each with a sentence, and nothing is kept."""
 
-from uuid import uuid4
-
 import httpx
 import pytest
 from langsmith.run_trees import RunTree
 
-KNOWN, OTHER = str(uuid4()), str(uuid4())
+KNOWN = "4165cc94-c22c-450b-9047-154c4f33a489"
+OTHER = "925a8cd3-74c2-43b5-bad4-589f921ea65b"
 SCALE = {"type": "continuous", "min": 0, "max": 1}
 
 
