@@ -108,7 +108,11 @@ def main() -> None:
     if answer != 56 / 7:
         raise SystemExit(f"The fine-tuned model's answer is wrong: {answer}")
     if verdict != "pass":
-        raise SystemExit(f"The gate's verdict on the migrated model: {verdict}")
+        told = f"The gate's verdict on the migrated model: {verdict}."
+        if walk.base == NANO:
+            raise SystemExit(told)
+        # How much another base learns of so few answers is for the gate to say.
+        console.print(f"{told} The app keeps its old model.")
 
 
 def record(client: Client, teacher: BaseChatModel, project: str) -> None:
