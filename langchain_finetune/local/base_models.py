@@ -88,10 +88,14 @@ def added_bases(library: Path | None = None) -> list[str]:
 
 def cached_bases() -> list[str]:
     """Return the ids of the Hugging Face Hub whose models are whole in its cache here."""
-    from huggingface_hub import CacheNotFound, scan_cache_dir  # noqa: PLC0415 - slow, rarely needed
+    from huggingface_hub import (  # noqa: PLC0415 - slow, rarely needed
+        CacheNotFound,
+        constants,
+        scan_cache_dir,
+    )
 
     try:
-        repos = scan_cache_dir().repos
+        repos = scan_cache_dir(constants.HF_HUB_CACHE).repos
     except CacheNotFound:
         return []
     found = []

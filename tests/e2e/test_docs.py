@@ -471,7 +471,7 @@ def test_the_reference_has_every_hyperparameter_variable_engine_and_extra():
     for path in docs_hook.PACKAGE.rglob("*.py"):
         named |= set(re.findall(r'"(LCFT_\w+)"', path.read_text()))
     assert named <= set(docs_hook.variables())
-    assert len(named) == 10
+    assert len(named) == 14
     assert all(f"| `{name}` |" in docs_hook.methods() for name in (*get_args(LineKind), *METHODS))
     assert all(f"| `{name}` |" in docs_hook.engines() for name in ENGINES)
     listed = re.findall(r"^\| `(\w+)` \| (.+) \|$", docs_hook.extras(), re.MULTILINE)

@@ -59,6 +59,7 @@ def test_a_healthy_home_lists_each_extra_and_what_the_machine_can_train(own_home
         "phoenix",
         "postgres",
         "qlora",
+        "ray",
         "tinker",
         "together",
     }

@@ -18,6 +18,13 @@ from langchain_finetune.local.store.run_queries import RunSearch
 from langchain_finetune.local.store.run_serialization import FoundRun, heavy_columns
 from langchain_finetune.local.store.values import iso
 
+_TRACES_AT_ONCE = 100
+_MODEL_CALLS = """
+    SELECT id, trace_id, dotted_order, metadata, total_tokens, start_time FROM runs
+    WHERE trace_id = ? AND posted AND run_type = 'llm' ORDER BY start_time DESC, id DESC LIMIT ?
+"""
+"""Of one trace: it reads only the end of the trace in an index."""
+
 _PERCENTILES = {"p50": 0.5, "p99": 0.99}
 _LIGHT = (
     "id, project_id, trace_id, parent_run_id, dotted_order, name, run_type, start_time, end_time, "
@@ -130,13 +137,22 @@ class Runs:
 
         Their fields are `id`, `trace_id`, `dotted_order`, `metadata` and `total_tokens`.
         """
-        # One after the other: each reads only the end of its trace in an index.
-        sql = (
-            "SELECT id, trace_id, dotted_order, metadata, total_tokens FROM runs "
-            "WHERE trace_id = ? AND posted AND run_type = 'llm' "
-            "ORDER BY start_time DESC, id DESC LIMIT ?"
-        )
-        return {each: self._database.search(sql, (each, most)) for each in trace_ids}
+        ids = list(dict.fromkeys(trace_ids))
+        found: dict[str, list[dict[str, Any]]] = {each: [] for each in ids}
+        for first in range(0, len(ids), _TRACES_AT_ONCE):
+            asked = ids[first : first + _TRACES_AT_ONCE]
+            parts = " UNION ALL ".join(
+                f"SELECT * FROM ({_MODEL_CALLS}) AS t{number}"
+                for number in range(len(asked))  # noqa: S608 - constants
+            )
+            rows = self._database.search(
+                f"SELECT * FROM ({parts}) AS calls ORDER BY start_time DESC, id DESC",  # noqa: S608
+                [value for each in asked for value in (each, most)],
+            )
+            for row in rows:
+                del row["start_time"]
+                found[row["trace_id"]].append(row)
+        return found
 
     def stats(self, where: Where) -> dict[str, Any]:
         """Return the figures of the runs that meet a condition on `runs AS r`.
