@@ -142,8 +142,8 @@ class Runs:
         for first in range(0, len(ids), _TRACES_AT_ONCE):
             asked = ids[first : first + _TRACES_AT_ONCE]
             parts = " UNION ALL ".join(
-                f"SELECT * FROM ({_MODEL_CALLS}) AS t{number}"
-                for number in range(len(asked))  # noqa: S608 - constants
+                f"SELECT * FROM ({_MODEL_CALLS}) AS t{number}"  # noqa: S608 - constants
+                for number in range(len(asked))
             )
             rows = self._database.search(
                 f"SELECT * FROM ({parts}) AS calls ORDER BY start_time DESC, id DESC",  # noqa: S608
