@@ -76,7 +76,7 @@ class Hyperparameters(CheckedArguments):
         default="auto",
         title="Weight of undesirable answers",
         description="Method kto only: scales the loss of undesirable answers. Default of the"
-        " embedded engine: 1.",
+        " embedded engine: 1, or less: they weigh at most half as much as the desirable ones.",
     )
     lora_rank: Annotated[int, Field(ge=0)] | Auto = Field(
         default="auto",

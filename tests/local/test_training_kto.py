@@ -165,6 +165,7 @@ def test_nano_prefers_what_had_a_thumb_up(tmp_path, preferred):
     assert status == 0, log
     settings = events[0]["hyperparameters"]
     assert (settings["beta"], settings["desirable_weight"]) == (0.1, 1.0)
+    assert settings["undesirable_weight"] == 0.5
     measured = [event for event in events if "valid_loss" in event]
     assert measured[-1]["valid_loss"] < measured[0]["valid_loss"]
     assert measured[-1]["valid_reward_margin"] > 1
@@ -173,3 +174,25 @@ def test_nano_prefers_what_had_a_thumb_up(tmp_path, preferred):
     sign = 1 if preferred else -1
     assert all(sign * margin > 0 for margin in after)
     assert all(sign * (new - old) > 1 for old, new in zip(before, after, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("examples", "undesirable", "given", "weight"),
+    [
+        (100, 10, {}, 1.0),
+        (100, 50, {}, 0.5),
+        (100, 80, {}, 0.125),
+        (10, 10, {}, 0.05),
+        (100, 50, {"desirable_weight": 2.0}, 1.0),
+        (100, 80, {"undesirable_weight": 1.5}, 1.5),
+    ],
+)
+def test_what_is_undesirable_weighs_half_as_much(examples, undesirable, given, weight):
+    plan = make_plan(
+        Hyperparameters(**given),
+        examples=examples,
+        parameters=10**6,
+        method="kto",
+        undesirable=undesirable,
+    )
+    assert plan.hyperparameters.undesirable_weight == weight

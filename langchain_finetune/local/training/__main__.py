@@ -129,6 +129,7 @@ def _train(spec: Spec, reporter: Reporter, stop: threading.Event) -> None:
         parameters=model.num_parameters(),
         method=spec.method,
         processes=together_with() or 1,
+        undesirable=sum(example.get("label") is False for _, example in lines.train),
     )
     if isinstance(plan.lora_targets, tuple) and (
         fault := fault_of_targets(model, plan.lora_targets)

@@ -61,7 +61,7 @@ TRAINING: Mapping[Method, MethodTraining] = {
     ),
     # Its rates are those of DPO. With `nano` and fourteen thumbs, in 5 epochs, the answer that had
     # been less likely for each of eight other questions became the more likely one. The defaults of
-    # its own hyperparameters are TRL's.
+    # its own hyperparameters are TRL's; that of `undesirable_weight` is the most, see `plan`.
     "kto": MethodTraining(
         encode=encode_unpaired_preferences,
         trainer="langchain_finetune.local.training.kto:kto_trainer",
