@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+import tomllib
 from collections import defaultdict
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -222,3 +223,9 @@ def test_types_see_what_is_exported():
         for alias in node.names
     }
     assert seen == langchain_finetune._PLACES
+
+
+def test_the_wheel_holds_the_package_alone():
+    project = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())
+    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert wheel == {"packages": ["langchain_finetune"]}
