@@ -82,10 +82,20 @@ def explain(error: ValidationError, model: type[BaseModel] | None = None) -> str
         return f"{owner} has no argument {last!r}; {suggestion(str(last), _names(inner))}"
     if fault["type"] == "missing":
         return f"{model.__name__ if model else 'It'} needs the argument {where or last!r}."
+    return sentence_of(where, fault)
+
+
+def sentence_of(name: str, fault: ErrorDetails) -> str:
+    """Return what is wrong with a value as a sentence, with its name if it has one.
+
+    Example:
+        >>> sentence_of("a.b", {"type": "int_type", "loc": (), "msg": "", "input": 0})
+        'a.b must be a whole number.'
+    """
     words = words_of(fault)
-    if not words.startswith(("must ", "is ", "has ")):
-        return f"{where}: {words}." if where else f"{words}."
-    return f"{where or 'It'} {words}."
+    if words.startswith(("must ", "is ", "has ")):
+        return f"{name or 'It'} {words}."
+    return f"{name}: {words}." if name else f"{words}."
 
 
 def words_of(fault: ErrorDetails) -> str:

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from langchain_finetune.arguments import words_of
+from langchain_finetune.arguments import sentence_of
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.auth import csrf
 from langchain_finetune.local.auth.sessions import PageSessions
@@ -128,7 +128,7 @@ def install_error_handlers(app: FastAPI, render: Render) -> None:
         # Only field and rule: the input itself may be training text.
         first = error.errors()[0]
         param = ".".join(str(part) for part in first["loc"][1:])
-        message = f"{param or 'The request'} {words_of(first)}."
+        message = sentence_of(param or "The request", first)
         if first["type"] == "json_invalid":
             param, message = "", "The body is not valid JSON."
         return _error_response(request, ApiError(400, message, param=param or None), render)

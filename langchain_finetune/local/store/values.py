@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from langchain_finetune import tolerant_json
-from langchain_finetune.arguments import words_of
+from langchain_finetune.arguments import sentence_of
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.tolerant_json import without_surrogates
 
@@ -140,9 +140,7 @@ def validated(model: type[M], body: Any) -> M:
     except ValidationError as error:
         fault = error.errors(include_input=False, include_url=False)[0]
         place = ".".join(str(part) for part in fault["loc"])
-        why = words_of(fault)
-        joint = " " if why.startswith(("must", "is")) else ": "
-        raise ApiError(400, f"{place or 'The body'}{joint}{why}.", param=place) from None
+        raise ApiError(400, sentence_of(place or "The body", fault), param=place) from None
 
 
 def json_text(value: Any) -> str:

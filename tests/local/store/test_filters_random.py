@@ -11,7 +11,7 @@ import pytest
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.store import RunStore
 from langchain_finetune.local.store.run_changes import run_change
-from langchain_finetune.local.store.run_queries import cursor_after, v1_query
+from support.found_runs import found
 from support.random_filters import random_filter, random_runs, written
 from support.reference_filter import matches
 
@@ -26,18 +26,6 @@ def shelf(tmp_path_factory):
     store.feedback.add(said for run in runs for said in run["feedback"])
     yield store, runs
     store.close()
-
-
-def found(store, **query):
-    asked = {"session": [store.projects.ensure("app")], "select": ["id"], **query}
-    ids = []
-    while True:
-        page = store.runs.find(v1_query(asked))
-        ids += [run.row["id"] for run in page.runs]
-        if not page.has_more:
-            assert len(ids) == len(set(ids))
-            return set(ids)
-        asked["cursor"] = cursor_after(page.runs[-1].row)
 
 
 def expected(runs, filter=None, trace_filter=None, tree_filter=None):  # noqa: A002 the API's name

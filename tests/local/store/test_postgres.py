@@ -20,8 +20,9 @@ from langchain_finetune.local import sqlite_readers
 from langchain_finetune.local.api_error import ApiError
 from langchain_finetune.local.store import NO_LIMITS, Limits, RunStore
 from langchain_finetune.local.store.run_changes import run_change
-from langchain_finetune.local.store.run_queries import cursor_after, v1_query
+from langchain_finetune.local.store.run_queries import v1_query
 from langchain_finetune.local.store.schema import open_store_file
+from support.found_runs import found
 from support.postgres_server import PASSWORD
 from support.random_filters import random_filter, random_runs, written
 from support.reference_filter import matches
@@ -60,18 +61,6 @@ def posted(store, run_id=None, **fields):
     body = {"id": run_id, "name": "a", "run_type": "chain", "session_name": "app"} | fields
     store.runs.apply([run_change("post", body)])
     return run_id
-
-
-def found(store, **query):
-    asked = {"session": [store.projects.ensure("app")], "select": ["id"], **query}
-    ids = []
-    while True:
-        page = store.runs.find(v1_query(asked))
-        ids += [run.row["id"] for run in page.runs]
-        if not page.has_more:
-            assert len(ids) == len(set(ids))
-            return set(ids)
-        asked["cursor"] = cursor_after(page.runs[-1].row)
 
 
 def test_random_filters_find_what_the_reference_finds(opened):
